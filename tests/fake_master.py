@@ -162,6 +162,8 @@ class FakeMaster:
         return self
 
     def stop(self) -> None:
+        if self._loop.is_closed():
+            return  # A test did it already.
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(180)
         self.folder.cleanup()

@@ -35,7 +35,7 @@ MORE = {
     "secret remove": ["--yes"],
 }
 OTHERS = {
-    "demo", "install", "restore", "fetch", "export", "window", "image build", "bundle make", "bundle verify",
+    "demo", "new", "install", "restore", "fetch", "export", "window", "image build", "bundle make", "bundle verify",
     "bundle push", "backup show", "backup verify", "backup remove",
 }  # fmt: skip
 """What these take is a path, an address, or a package of the folder of packages; or they begin something big."""

@@ -29,6 +29,7 @@ SHORT: Final = {
 NOT_HERE: Final = {
     "up": "`upcall up --on kubernetes` puts a control plane into a cluster",
     "down": "`upcall down` takes it away, in the data folder of who put it there",
+    "new": "`upcall new` writes a folder on this machine; `install` takes it",
     "connect": "addresses of pods are reached from within their cluster",
     "completion": "`upcall completion` is of `upcall`",
     "doctor": "`upcall doctor` is about this machine",

@@ -25,6 +25,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "doctor": ("doctor", "Where everything lies, what this machine has and lacks, and what to do."),
     "demo": ("demo.command", "The whole platform at work on this machine, watched until Ctrl-C."),
     "catalog": ("catalog", "Packages that can be installed: list, show, remove."),
+    "new": ("new", "Write a service of your own: a folder that runs, with its tests."),
     "install": ("install", "Install a package or an own Python file."),
     "uninstall": ("install", "Remove a service; it is asked once, as a whole."),
     "update": ("update", "Change a running service: options, version; it is asked."),
