@@ -14,6 +14,7 @@ from typing import Final
 
 from upcall.client.blocking import Client
 from upcall.protocol.errors import UpcallError
+from upcall.protocol.operator import Event
 
 SETTLE_S: Final = 0.25
 """Changes that come together are one look."""
@@ -24,10 +25,12 @@ AGAIN_S: Final = 0.25
 
 
 class EventStream:
-    """A context: within it the event stream is followed, in a thread of its own."""
+    """A context: within it the event stream is followed, in a thread of its own. ``told``: of each event, there."""
 
-    def __init__(self, client: Client, *, settle_s: float = SETTLE_S) -> None:
-        self._client, self._settle_s = client, settle_s
+    def __init__(
+        self, client: Client, *, settle_s: float = SETTLE_S, told: Callable[[Event], None] | None = None
+    ) -> None:
+        self._client, self._settle_s, self._told = client, settle_s, told
         self._changed = threading.Event()
         self._closed = threading.Event()
         self._socket: socket.socket | None = None
@@ -79,6 +82,8 @@ class EventStream:
                 if line.startswith("id:"):
                     last = int(line[3:])
                     self._changed.set()
+                elif line.startswith("data:") and self._told is not None:
+                    self._told(Event.model_validate_json(line[5:]))
         finally:
             self._socket = None
         return last

@@ -21,6 +21,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "up": ("system", "Start the cluster on this machine, detached, and wait until it answers."),
     "down": ("down", "Shut the services down in order, then the cluster; data is kept."),
     "status": ("status", "Nodes, services, and what waits."),
+    "top": ("top.command", "The cluster on one screen, as it changes; drain and undrain by key."),
     "open": ("opening", "Print the page's address with a one-use login code."),
     "doctor": ("doctor", "Where everything lies, what this machine has and lacks, and what to do."),
     "demo": ("demo.command", "The whole platform at work on this machine, watched until Ctrl-C."),
