@@ -11,12 +11,14 @@ from upcall.pytest.service import Login, Service
 from upcall.pytest.use import Use
 
 if TYPE_CHECKING:
-    from confluent_kafka.admin import AdminClient
+    from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 SMALL: Final = Small("kafka", "brokers", {"brokers": 1})
 TIMEOUT_S: Final = 60.0
 LOOK_S: Final = 0.002
 """Nobody tells a client of a new topic, and a test waits for it."""
+TRY_S: Final = 5.0
+"""A client that has just come may wait for news of the controller until its request is over; the next one has them."""
 REPLICAS_USUAL: Final = 3
 PREFIX: Final = "test-"
 QUIET: Final = {"log_level": 2}
@@ -78,19 +80,14 @@ class Kafka(Service):
         self, name: str = "topic", *, partitions: int = 1, replicas: int = 0, config: dict[str, str] | None = None
     ) -> str:
         """A new topic, gone after the test; gives its whole name. ``replicas`` 0: three, or one for each broker."""
-        from confluent_kafka import KafkaException
         from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 
         whole = f"{self.prefix}{name}"
         copies = replicas or min(REPLICAS_USUAL, self.wanted.members)
         new = NewTopic(whole, num_partitions=partitions, replication_factor=copies, config=config or {})
-        (answer,) = self.admin.create_topics([new], request_timeout=TIMEOUT_S).values()
-        try:
-            answer.result(TIMEOUT_S)
-        except KafkaException as error:
-            said = error.args[0].str() if error.args else str(error)
-            raise Invalid(f"topic {name!r}: {said}", where=self.name, expected="what the brokers take") from None
         self._topics.append(whole)
+        if said := created(self.admin, new):
+            raise Invalid(f"topic {name!r}: {said}", where=self.name, expected="what the brokers take")
         self._until_led(whole, partitions)
         return whole
 
@@ -133,6 +130,28 @@ class Kafka(Service):
         if left:
             for answer in self.admin.delete_topics(left, request_timeout=TIMEOUT_S).values():
                 answer.exception(TIMEOUT_S)
+
+
+def created(admin: "AdminClient", new: "NewTopic") -> str:
+    """Why not; empty: it is there. What the brokers have not heard, or not answered, is said again."""
+    from confluent_kafka import KafkaError, KafkaException
+
+    unheard = (KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError.REQUEST_TIMED_OUT)
+    until = time.monotonic() + TIMEOUT_S
+    again = False
+    while True:
+        (answer,) = admin.create_topics([new], request_timeout=TRY_S).values()
+        try:
+            answer.result(TIMEOUT_S)
+        except KafkaException as error:
+            code = error.args[0].code()
+            if again and code == KafkaError.TOPIC_ALREADY_EXISTS:
+                return ""
+            if code not in unheard or time.monotonic() > until:
+                return str(error.args[0].str())
+            again = True
+        else:
+            return ""
 
 
 def _is_left(topic: str, use: Use) -> bool:
