@@ -14,6 +14,7 @@ import time
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 
 PATIENCE_S = 30.0
+KNOWN_S = 10.0  # a topic that was just made is not known to each broker at once
 
 
 def client(service: str) -> dict[str, str]:
@@ -35,9 +36,17 @@ def client(service: str) -> dict[str, str]:
 def main(topic: str, text: str) -> None:
     settings = client("kafka")
     producer = Producer({**settings, "acks": "all", "enable.idempotence": True})
-    producer.produce(topic, text.encode())
+    until = time.monotonic() + KNOWN_S
+    while (unknown := producer.list_topics(topic, PATIENCE_S).topics[topic].error) and time.monotonic() < until:
+        time.sleep(0.1)
+    if unknown:
+        sys.exit(f"{topic}: {unknown.str()}; `upcall kafka topic list` says which topics there are")
+    refused: list[KafkaError] = []
+    producer.produce(topic, text.encode(), on_delivery=lambda error, _: refused.extend([error] if error else []))
     if producer.flush(PATIENCE_S):
         sys.exit(f"no broker took it within {PATIENCE_S:g} s; `upcall why kafka` says how it is")
+    if refused:  # What is given up is not waited for any more: that nothing is left says nothing.
+        sys.exit(f"it was not written: {refused[0].str()}")
     from_its_beginning = {"group.id": "write-and-read", "auto.offset.reset": "earliest", "enable.auto.commit": False}
     consumer = Consumer({**settings, **from_its_beginning, "enable.partition.eof": True})
     consumer.subscribe([topic])

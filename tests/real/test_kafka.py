@@ -300,6 +300,10 @@ def test_the_example_of_a_client_writes_and_reads(kafka: Cluster) -> None:
         assert done.returncode == 0, done.stderr
     assert sorted(line.rpartition(": ")[2] for line in done.stdout.splitlines()) == ["first", "second"]
     act(kafka, "kafka", "delete-topic", name="shown")
+    words = [sys.executable, str(EXAMPLE), "never-made", "first"]
+    done = subprocess.run(words, env=own, capture_output=True, text=True, timeout=WAIT_S)
+    assert (done.returncode, done.stdout) == (1, ""), "what was not written is not passed over in silence"
+    assert "never-made: Broker: Unknown topic or partition" in done.stderr
 
 
 def test_its_own_commands_are_what_a_person_types(kafka: Cluster) -> None:

@@ -8,6 +8,7 @@ import pytest
 from sample_services import Plain
 
 from upcall.protocol import service as wire
+from upcall.protocol.errors import Conflict
 from upcall.service import (
     Declaration,
     Member,
@@ -414,3 +415,40 @@ async def test_an_answer_that_was_lost_with_the_connection_is_given_again_on_the
     await asyncio.wait_for(link.told.wait(), 5.0)
     run.cancel()
     assert [answer.operation for answer in link.heard] == ["op-1"]
+
+
+async def test_an_answer_that_came_too_late_blames_nobody_and_the_others_of_its_call_are_given_again() -> None:
+    class Refuses:
+        """A link to a master at which the first operation has just ended."""
+
+        def __init__(self) -> None:
+            self.calls: list[list[str]] = []
+            self.told = asyncio.Event()
+
+        async def answer(self, answers: wire.Answers) -> None:
+            self.calls.append([answer.operation for answer in answers.answers])
+            if "op-1" in self.calls[-1]:
+                raise Conflict(
+                    "op-1 is withdrawn: it is not asked any more", where="op-1", expected="an open operation"
+                )
+            self.told.set()
+
+    class AtOnce(Plain):
+        """Answers for sets."""
+
+        async def answer_set(self, operations: Any) -> dict[str, Verdict]:
+            return {op.id: accept() for op in operations}
+
+    link: Any = Refuses()
+    notes: list[str] = []
+    members = {f"web-{number}": wire.Member(name=f"web-{number}", state="ready") for number in range(3)}
+    service = AtOnce(Context(name="plain", members=members))
+    service._context.note = lambda operation, text: notes.append(text)  # type: ignore[method-assign,assignment]
+    clerk = Clerk(service, link, asyncio.ensure_future)  # type: ignore[arg-type]
+    ended, open_still = operation("stop", "web-0", id="op-1"), operation("stop", "web-1", id="op-2")
+    clerk.show(wire.Operations(epoch="1", version=1, operations=(ended, open_still)))
+    run = asyncio.create_task(clerk.run())
+    await asyncio.wait_for(link.told.wait(), 5.0)
+    run.cancel()
+    assert link.calls == [["op-1", "op-2"], ["op-2"]]
+    assert notes == []

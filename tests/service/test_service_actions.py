@@ -11,6 +11,7 @@ from sample_services import Plain
 from upcall.protocol.errors import Conflict, Invalid, NotFound, NotNow
 from upcall.service import Service, action, checks
 from upcall.service.actions import action_named, actions_of
+from upcall.service.link import Fenced, MasterAway
 from upcall.testing import Life
 
 
@@ -190,6 +191,33 @@ def test_what_cannot_be_done_now_is_tried_again_for_as_long_as_who_asks_has_pati
         assert 5 < life.code.tried < 12, "more and more slowly"
 
     live(Late, script)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Fenced("this is not the current stream of plain", where="Upcall-Stream", expected="subscribe again"),
+        MasterAway("the master did not answer PUT /v1/service/plain/state/x within 30 s"),
+    ],
+)
+def test_whose_host_lost_the_master_is_told_that_and_no_word_of_the_wire(
+    live: Callable[..., None], error: Exception
+) -> None:
+    class Cut(Plain):
+        @action
+        async def greet(self) -> None:
+            """Greets somebody."""
+            raise error
+
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        reply = await life.master.act("greet")
+        assert reply.error == (
+            "its host lost its connection to the master while it ran: whether it was done is not known"
+        )
+        assert reply.problem is None
+
+    live(Cut, script)
 
 
 def test_one_that_is_tried_again_can_be_cancelled(live: Callable[..., None]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
 from typing import Any, Final
 
 from upcall.protocol import service as wire
-from upcall.protocol.errors import NotNow, Stale, UpcallError
+from upcall.protocol.errors import Conflict, NotFound, NotNow, Stale, UpcallError
 from upcall.service import stranger
 from upcall.service.attempts import as_an_error
 from upcall.service.blame import method_at
@@ -192,10 +192,20 @@ class Clerk:
             self._service.log.info("answers of epoch %s came late: %s", pending.epoch, error)
             return False
         except UpcallError as error:
-            for op, verdict in said:
-                if verdict is not None:
-                    stranger.say(self._service, op, f"that the ledger takes: {error}", None)
+            self._refused([op for op, verdict in said if verdict is not None], error)
         return True
+
+    def _refused(self, answered: Sequence[wire.Operation], error: UpcallError) -> None:
+        """One answer that is not taken refuses all in its call: the others are given again. That its operation had
+        ended by then is nobody's fault."""
+        name = error.problem.where.partition(".")[0]
+        refused = [op for op in answered if op.id == name] or list(answered)
+        if not isinstance(error, Conflict | NotFound):
+            for op in refused:
+                stranger.say(self._service, op, f"that the ledger takes: {error}", None)
+        if others := [op.id for op in answered if op not in refused]:
+            self._docket.unheard(others)
+            self._news.set()
 
     def _note_declined(self, op: wire.Operation, verdict: Verdict) -> None:
         declined = self._service._context.declined

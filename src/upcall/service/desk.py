@@ -20,7 +20,7 @@ from upcall.service.attempts import in_words
 from upcall.service.comparing import with_options
 from upcall.service.course import Course
 from upcall.service.interrupted import CONNECTIONS, Patience, Present
-from upcall.service.link import Link, MasterAway, exact
+from upcall.service.link import Fenced, Link, MasterAway, exact
 from upcall.service.member import ToolFailed
 from upcall.service.options import reasons, validated
 from upcall.service.plan_inputs import Verb
@@ -37,6 +37,8 @@ PREVIEW: Final = "update/preview"
 CHECK: Final = "check/"
 CHECK_S: Final = 20.0
 """For so long the check of an action may look."""
+CUT_OFF: Final = "its host lost its connection to the master while it ran: whether it was done is not known"
+"""What a person is told of that. Streams and calls are between host and master, and mean nothing to him."""
 CONTROLLED: Final = ("deploy", "update")
 """Plans that a person can hold and go on with."""
 
@@ -169,6 +171,9 @@ class Desk:
         """The reply, and what it is made of where it is none of the action's own."""
         try:
             return wire.ActionReply(ok=True, result=await self._result(action)), None
+        except (Fenced, MasterAway) as error:
+            self._service.log.warning("action %s: %s", action.name, error)
+            return wire.ActionReply(ok=False, error=CUT_OFF), error
         except UpcallError as error:
             return wire.ActionReply(ok=False, error=str(error), problem=replace(error.problem, details={})), error
         except TimeoutError as error:
