@@ -443,7 +443,7 @@ async def test_an_answer_that_came_too_late_blames_nobody_and_the_others_of_its_
     notes: list[str] = []
     members = {f"web-{number}": wire.Member(name=f"web-{number}", state="ready") for number in range(3)}
     service = AtOnce(Context(name="plain", members=members))
-    service._context.note = lambda operation, text: notes.append(text)  # type: ignore[method-assign,assignment]
+    service._context.note = lambda operation, text: notes.append(text)
     clerk = Clerk(service, link, asyncio.ensure_future)  # type: ignore[arg-type]
     ended, open_still = operation("stop", "web-0", id="op-1"), operation("stop", "web-1", id="op-2")
     clerk.show(wire.Operations(epoch="1", version=1, operations=(ended, open_still)))

@@ -82,7 +82,7 @@ def list_backups(
             sized(one["bytes"]),
             sized(one["new_bytes"]),
             one["version"],
-            GONE if one.get("there") is False else "",
+            GONE if one.get("there") is False else one.get("refused", ""),
         )
         for one in found
     ]

@@ -37,7 +37,7 @@ PREVIEW: Final = "update/preview"
 CHECK: Final = "check/"
 CHECK_S: Final = 20.0
 """For so long the check of an action may look."""
-CUT_OFF: Final = "its host lost its connection to the master while it ran: whether it was done is not known"
+CUT_OFF: Final = "its host lost its connection to the master"
 """What a person is told of that. Streams and calls are between host and master, and mean nothing to him."""
 CONTROLLED: Final = ("deploy", "update")
 """Plans that a person can hold and go on with."""
@@ -173,7 +173,8 @@ class Desk:
             return wire.ActionReply(ok=True, result=await self._result(action)), None
         except (Fenced, MasterAway) as error:
             self._service.log.warning("action %s: %s", action.name, error)
-            return wire.ActionReply(ok=False, error=CUT_OFF), error
+            unknown = "" if self._goes_on(action.name) else " while it ran: whether it was done is not known"
+            return wire.ActionReply(ok=False, error=f"{CUT_OFF}{unknown}"), error
         except UpcallError as error:
             return wire.ActionReply(ok=False, error=str(error), problem=replace(error.problem, details={})), error
         except TimeoutError as error:

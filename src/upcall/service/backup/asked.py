@@ -80,9 +80,11 @@ async def backups(
             {
                 "backup": f"{one['where']}/{one['id']}",
                 **{name: one.get(name) for name in (*SHOWN, "verified_at")},
-                "there": None if (found := there[one["where"]]) is None else one["id"] in found,
+                "there": None if found is None else one["id"] in found,
+                "refused": refused,
             }
             for one in known
+            for found, refused in (there[one["where"]],)
         ]
     archive = await archive_at(service, at, (), secret, endpoint)
     manifests = await service.blocking(archive.manifests)

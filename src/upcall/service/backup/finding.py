@@ -45,14 +45,17 @@ async def remembered(service: "Service") -> list[dict[str, Any]]:
     return found
 
 
-def in_folder(where: str) -> set[str] | None:
-    """Ids of the backups that lie there now. None: nobody has looked, for an object store asks who one is."""
+def in_folder(where: str) -> tuple[set[str] | None, str]:
+    """Ids of the backups that lie there now. None: nobody has looked, for an object store asks who one is, and a folder
+    may be refused (in words): that it cannot be read now does not say that it is gone."""
     if where.startswith(places.BUCKET):
-        return None
+        return None, ""
     try:
-        return set(Archive.found(places.opened(where)).ids())
-    except UpcallError:
-        return set()
+        return set(Archive.found(places.opened(where)).ids()), ""
+    except NotFound:
+        return set(), ""
+    except UpcallError as refused:
+        return None, refused.problem.message
 
 
 async def remember(service: "Service", backup: dict[str, Any]) -> None:
