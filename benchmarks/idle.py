@@ -4,10 +4,13 @@
 
 Counted is every process of the cluster that is not a service's task: keeper, master, agents with their launchers and
 shims, the host of services, the page. Processor time is read from the kernel at both ends, with that of children that
-ended meanwhile; memory is the proportional set size at the end.
+ended meanwhile; memory is the proportional set size at the end. Before it, how long `upcall --help` takes, from its
+call to its end: the median of 21.
 """
 
 import os
+import statistics
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -22,10 +25,13 @@ SETTLE_S: Final = 30.0
 """After the last member was ready: class loading, first looks."""
 MEMORY_MIB_MAX: Final = 250.0
 CORE_PERCENT_MAX: Final = 2.0
+HELP_MS_MAX: Final = 100.0
+HELPS: Final = 21
 PROMISES: Final = (
     Promise("memory_mib", f"at most {MEMORY_MIB_MAX:g} MiB", lambda v: v <= MEMORY_MIB_MAX, "reference"),
     Promise("core_percent", f"at most {CORE_PERCENT_MAX:g} % of a core", lambda v: v <= CORE_PERCENT_MAX, "reference"),
     Promise("processes_ended", "0", lambda v: v == 0),
+    Promise("help_ms", f"at most {HELP_MS_MAX:g} ms", lambda v: v <= HELP_MS_MAX, "reference"),
 )
 OURS: Final = (b"upcall.keeper", b"upcall.master", b"upcall.agent", b"upcall.service.host", b"upcall.web")
 """What the command line of a process of ours names. A shim is forked from its launcher and keeps that one's."""
@@ -50,6 +56,16 @@ def _read(pid: int, name: str) -> bytes:
         return b""
 
 
+def help_ms() -> float:
+    command = [str(Path(sys.executable).with_name("upcall")), "--help"]
+    took = []
+    for _ in range(HELPS):
+        began = time.monotonic()
+        subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+        took.append(time.monotonic() - began)
+    return statistics.median(took) * 1000
+
+
 def measure(cluster: OwnCluster, report: Report) -> None:
     pids = ours(cluster.data)
     before = {pid: cpu_s(pid) for pid in pids}
@@ -69,6 +85,7 @@ def measure(cluster: OwnCluster, report: Report) -> None:
 
 def main() -> int:
     report = Report("idle", PROMISES)
+    report.figures["help_ms"] = round(help_ms(), 1)
     with own_cluster(nodes=3, memory_mib_per_node=1024) as cluster:
         cluster.upcall("install", "kafka", "--set", "brokers=3")
         cluster.upcall("install", "examples/hello.py")

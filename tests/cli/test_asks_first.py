@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -131,3 +132,17 @@ def test_a_question_that_nobody_sees_is_not_asked(folder: Path, master: FakeMast
     os.close(ours)
     assert (done.returncode, "the same with --yes" in done.stderr) == (1, True), done.stderr
     assert {method for method, _, _ in master.calls} <= {"GET"}
+
+
+def test_on_a_terminal_nothing_is_coloured_where_nobody_wants_it(
+    folder: Path, master: FakeMaster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    master.add_service("hello", 1, steps_done=1)
+    coloured = re.compile(r"\x1b\[[0-9;]*(?:3[0-7]|9[0-7]|38;)[0-9;]*m")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    for name in ("NO_COLOR", "COLORTERM"):
+        monkeypatch.delenv(name, raising=False)
+    assert coloured.search(typed(folder, "status", "")[1])
+    monkeypatch.setenv("NO_COLOR", "1")
+    for words in ("status", "events", "uninstall nosuch --yes", "node --help", "logs hello"):
+        assert not coloured.search(typed(folder, words, "")[1]), words

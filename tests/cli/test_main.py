@@ -15,6 +15,7 @@ import pytest
 from typer.main import get_command
 
 from fake_master import FakeMaster
+from upcall import __version__
 from upcall.cli.main import COMMANDS, NOUNS, application, help_text, run
 from upcall.operations import ways
 from upcall.protocol.operator import Event
@@ -45,6 +46,20 @@ def test_an_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]
     assert "`upcall install`" in capsys.readouterr().err
     assert run([]) == 2
     assert run(["--version"]) == 0
+
+
+def test_the_release_is_said_for_people_and_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["--version"], ["version"], ["version", "-o", "table"]):
+        assert run(words) == 0
+        assert capsys.readouterr().out == f"upcall {__version__}\n"
+    assert run(["version", "-o", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["version"] == __version__
+
+
+def test_help_is_short_too_at_each_level(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["-h"], ["node", "-h"], ["node", "drain", "-h"], ["backup", "-h"], ["install", "-h"]):
+        assert run(words) == 0
+        assert "Usage: upcall" in capsys.readouterr().out
 
 
 def test_shared_options_may_stand_first(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ On a real master, so that what is asked of it is what it understands.
 """
 
 import inspect
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "master"))
 
 from served_master import Server
 
-from upcall.cli.main import application
+from upcall.cli.main import application, run
 
 NAMES = ["", " ", "..", "../x", "a/b", "hello/plans", "a\nb", "%2e%2e", "a?b#c", "ü 名", "x" * 5000]
 RIGHT = {"service": "hello", "plan": "deploy", "action": "greet", "name": "mail", "member": "hello.web-0"}
@@ -128,3 +129,42 @@ def test_a_name_that_is_none_is_one_clear_error(place: Place, server: Server) ->
             wrong.append((name[:20], done.exit_code, said[:400], repr(done.exception)[:200]))
     assert not wrong, "\n".join(map(str, wrong))
     assert server.call("GET", "/v1/status").json()["event_sequence"] == before, "and nothing was begun"
+
+
+MISTYPED = {
+    "hello": [
+        "uninstall helo", "install helo", "logs helo", "why helo", "endpoints helo", "catalog show helo",
+        "catalog remove helo", "service show helo", "service history helo", "service do helo greet", "plan show helo",
+        "config show helo", "explain helo", "scale helo 2", "rollback helo", "window helo", "backup helo --to /x",
+        "finalize helo", "upgrade helo --to 2", "events --about helo", "schedule list helo",
+    ],
+    "mail": ["secret remove mial --yes", "secret grant mial hello"],
+    "greet": ["service do hello gret"],
+    "task": ["events --kind tsk"],
+    "anne": ["access revoke ane"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "meant"), [(line, meant) for meant, lines in MISTYPED.items() for line in lines])
+def test_what_is_mistyped_is_told_with_what_was_probably_meant(
+    line: str, meant: str, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grant = {"name": "anne", "role": "viewer", "valid_s": 60}
+    assert meant != "anne" or server.call("POST", "/v1/access", grant).status == 200
+    assert run([*line.split(), "--data", str(server.folder.root)]) == 1
+    assert re.search(rf"(did you mean '|expected: ){meant}\b", capsys.readouterr().err)
+
+
+def test_a_grant_to_a_service_that_is_not_there_yet_says_so(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["secret", "grant", "mail", "helo", "--data", str(server.folder.root)]) == 0
+    assert "no service 'helo' is there yet, did you mean 'hello'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [("stauts", "status"), ("node drian", "drain"), ("cache clen", "clean"), ("status --outptu json", "--output"),
+     ("install --sett a=1 hello", "--set"), ("node drain node-1 --on-deadline hol", "hold"), ("status -o yml", "yaml")],
+)  # fmt: skip
+def test_words_of_the_command_line_too(line: str, meant: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(line.split()) == 2
+    assert meant in capsys.readouterr().err.replace(line, "")

@@ -72,10 +72,10 @@ def _run(argv: list[str], loaded: Callable[[], None]) -> int:
     except Unusable as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return USAGE_EXIT
-    if words[0] not in (*OFFERED, "--version", "version"):
+    if words[0] not in (*OFFERED, "--version"):
         main.say_unknown(words, OFFERED, PROGRAM)
         return USAGE_EXIT
-    if words[0] in main.COMMANDS or words[0] in SHORT:
+    if words[0] != "version" and (words[0] in main.COMMANDS or words[0] in SHORT):
         if (said := _mean(given)) is not None:
             said(main.as_json(words))
             return FAILED_EXIT

@@ -60,6 +60,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "secret": ("secret", "Secrets that services refer to: set, list, remove, grant, revoke."),
     "access": ("access", "Who may call the API: list, grant, revoke."),
     "completion": ("completion", "Script that completes commands, for bash, zsh or fish."),
+    "version": ("version", "Which release this is."),
 }
 """Command -> (module in this package, one line of help), in the order of the help."""
 
@@ -106,7 +107,7 @@ def help_text(program: str = "upcall", commands: Mapping[str, str] = WORDS, wher
         "Everywhere:",
         where,
         "  --output FORM         table for people (the default), json or yaml for programs.",
-        "  --help                Of each command: its arguments and options.",
+        "  --help, -h            Of each command: its arguments and options.",
         "",
         "What is long is folded to a terminal's width; in a file or a pipe each record is one line.",
     ]
@@ -123,7 +124,11 @@ def first_level() -> "typer.Typer":
     import typer
 
     app = typer.Typer(
-        name="upcall", help="A datacenter operating system.", no_args_is_help=True, rich_markup_mode=markup()
+        name="upcall",
+        help="A datacenter operating system.",
+        no_args_is_help=True,
+        rich_markup_mode=markup(),
+        context_settings={"help_option_names": ["--help", "-h"]},  # of all commands below it
     )
 
     @app.callback()
@@ -192,7 +197,7 @@ def _run(argv: list[str] | None, loaded: Callable[[], None], program: str) -> in
         with printed():
             print(help_text())
         return 0 if arguments else USAGE_EXIT
-    if not completing and arguments[0] in ("--version", "version"):
+    if not completing and (arguments[0] == "--version" or arguments == ["version"]):
         from upcall import __version__
 
         print(f"upcall {__version__}")

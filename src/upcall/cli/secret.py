@@ -11,6 +11,7 @@ from upcall.cli.asking import Yes, confirm
 from upcall.cli.session import Session, command, commands
 from upcall.client import paths
 from upcall.protocol.errors import Invalid
+from upcall.protocol.nearest import nearest
 from upcall.protocol.operator import SecretGrant, SecretValue, SecretView
 from upcall.protocol.secret_names import valid
 
@@ -85,6 +86,9 @@ def _granted(session: Session, name: str, service: str, *, stands: bool) -> None
     said = SecretGrant(service=service, stands=stands)
     left: list[str] = session.client.post(paths.of("secrets", name, "grant"), said)
     others = ", ".join(left)
+    known = [one.name for one in session.client.services()] if stands else [service]
+    if service not in known:
+        session.out.note(f"no service {service!r} is there yet{nearest(service, known)}")
     words = f"secret {name} may be given by operators to {others}"
     if not stands:
         words = f"the grant of secret {name} to {service} is taken back" + (f"; left: {others}" if others else "")

@@ -14,6 +14,7 @@ import msgspec
 from upcall.cluster.folder import write_private
 from upcall.master.stores import Keep, in_the_folder
 from upcall.protocol.errors import Conflict, Invalid, NotFound
+from upcall.protocol.nearest import nearest
 from upcall.protocol.operator import AccessView, PersonRole
 
 GRANTS_MAX: Final = 1000
@@ -84,7 +85,9 @@ class Access:
         with self._one:
             if name not in self._by_name:
                 raise NotFound(
-                    f"nothing is granted to {name!r}", where="name", expected="a name that `upcall access list` has"
+                    f"nothing is granted to {name!r}{nearest(name, self._by_name)}",
+                    where="name",
+                    expected="a name that `upcall access list` has",
                 )
             self._write([one for one in self._by_name.values() if one.name != name])
 
