@@ -139,6 +139,11 @@ attack: .venv/.dev  ## another user and a hostile task attack a running cluster;
 idle: .venv/.dev  ## what the platform itself takes while nothing happens (writes build/idle.json)
 	@.venv/bin/python -m benchmarks.idle $(ARGS)
 
+.PHONY: newcomer
+newcomer: .venv/.dev  ## a first message and a first job from the wheel alone, without root (COLD=1: empty caches; writes build/newcomer.json)
+	@.venv/bin/python scripts/dist.py >/dev/null
+	@PATH=$$PWD/.venv/bin:$$PATH .venv/bin/python -m benchmarks.newcomer $(ARGS)
+
 .PHONY: pytest-plugin
 pytest-plugin: .venv/.dev  ## what a person's tests wait for with the plug-in of pytest (writes build/pytest_plugin.json)
 	@.venv/bin/upcall fetch kafka cassandra spark

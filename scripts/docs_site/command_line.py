@@ -2,12 +2,13 @@
 
 import inspect
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import typer
 
 from docs_site.tables import cell, code
 from upcall.cli import main
+from upcall.cli.session import Form
 
 HEAD = """# Commands
 
@@ -20,7 +21,10 @@ EVERYWHERE = frozenset({"--data", "--output", "--help", "--show-completion", "--
 
 def page() -> str:
     group: Any = typer.main.get_command(main.application())
-    lines = [HEAD, "Each command takes `--data FOLDER`, `--output table|json` (`-o`) and `--help` besides.\n"]
+    lines = [
+        HEAD,
+        f"Each command takes `--data FOLDER`, `--output {'|'.join(get_args(Form))}` (`-o`) and `--help` besides.\n",
+    ]
     for name in main.COMMANDS:
         lines += [f"## {name}\n", *_command(group.commands[name], f"upcall {name}")]
     return "\n".join(lines)
