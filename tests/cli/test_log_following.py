@@ -11,6 +11,7 @@ import pytest
 from upcall.cli import log_following
 from upcall.client.blocking import Client
 from upcall.protocol import read_before
+from upcall.protocol.errors import NotFound
 
 
 class Played:
@@ -37,6 +38,40 @@ class Played:
 
     def _writes(self, more: int) -> None:
         self.written += [f"line {number}" for number in islice(self._numbers, more)]
+
+
+class Starting(Played):
+    """Its member has written nothing when it is first asked for; it ends by itself."""
+
+    def __init__(self, state: str = "starting") -> None:
+        super().__init__()
+        self.state = state
+        self.asked = 0
+
+    def task(self, name: str) -> Any:
+        return SimpleNamespace(task="count.member-0.1", state=self.state)
+
+    def lines(self, path: str) -> Iterator[str]:
+        self.asked += 1
+        if self.asked < 3:
+            raise NotFound("no logs of count.member-0.1 are kept on this node")
+        self.state = "finished"
+        yield from ("first", "last")
+
+
+def test_who_follows_what_is_just_being_started_waits_for_its_first_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_following.time, "sleep", lambda seconds: None)
+    notes: list[str] = []
+    found = log_following.followed(cast(Client, Starting()), "count.member-0", 10, "both", notes.append)
+    assert list(found) == ["first", "last"]
+    assert notes == []
+
+
+def test_of_what_has_ended_and_has_no_log_that_is_said_at_once() -> None:
+    played = Starting("finished")
+    with pytest.raises(NotFound, match="no logs of"):
+        list(log_following.followed(cast(Client, played), "count.member-0", 10, "both", lambda note: None))
+    assert played.asked == 1
 
 
 def test_each_line_comes_once_although_streams_break(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,23 +53,31 @@ def followed(
 
     seen = _seen(client, name)
     first, mark = (AGAIN, read_before.mark(shown)) if shown else (lines, "")
-    yield from said(log(client, name, first, stream, follow=True, after=mark))
+    begun = True
+    try:
+        yield from said(log(client, name, first, stream, follow=True, after=mark))
+    except NotFound:
+        if seen is None or seen.state not in ("wanted", *RUNS):
+            raise
+        begun = False  # It is just being started: who follows it waits for its first line.
     task = seen.task if seen else ""
     while seen is not None and (seen := _seen(client, name)) is not None:
         if seen.task != task:
             if name == task:
                 return
-            note(f"{task} has ended; {seen.task} follows")
+            if begun:
+                note(f"{task} has ended; {seen.task} follows")
             task, known = seen.task, False
             shown.clear()
         elif seen.state in AT_ITS_END or (name == task and seen.state not in RUNS):
             return
         else:
-            known = True
+            known = begun
         if seen.state in RUNS:
             try:
                 again = AGAIN if shown or not known else 0
                 yield from said(log(client, task, again, stream, follow=True, after=read_before.mark(shown)))
+                begun = True
             except (NotNow, NotFound, Conflict):
                 pass  # Agent or master is away for a moment, or it has left: the next look says which.
         time.sleep(PAUSE_S)
