@@ -1,10 +1,13 @@
 """What is asked while the master is being started again is asked once it listens."""
 
 import threading
+from pathlib import Path
 
 import pytest
 
 from fake_master import TOKEN, FakeMaster
+from upcall.cli.session import Session
+from upcall.client import blocking
 from upcall.client.blocking import Client, Unreachable
 
 FAR_S = 60.0
@@ -31,3 +34,18 @@ def test_a_command_to_a_cluster_that_is_down_fails_at_once(master: FakeMaster) -
     client.gone = lambda: "no cluster is up"
     with pytest.raises(Unreachable, match="no cluster is up"):
         client.post("/v1/services", {"package": "greeter", "name": "greeter", "options": {}})
+
+
+def test_who_waits_for_a_master_that_is_kept_is_told_once(master: FakeMaster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocking, "TOLD_AFTER_S", 0.0)
+    monkeypatch.setattr(blocking, "RETRY_S", 0.01)
+    master.not_now = 5
+    told: list[str] = []
+    client = Client(master.socket, TOKEN, patience_s=FAR_S)
+    client.waits = told.append
+    assert client.services() == []
+    assert told == ["the master recovers"]
+
+
+def test_a_cluster_that_somebody_keeps_is_waited_for_longer(folder: Path) -> None:
+    assert Session(folder).client.patience_s > blocking.PATIENCE_S

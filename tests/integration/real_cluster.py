@@ -100,7 +100,9 @@ class Cluster:
 
     @property
     def client(self) -> Client:
-        return Client.of(DataFolder(self.data))
+        found = Client.of(DataFolder(self.data))
+        found.patience_s = WAIT_S
+        return found
 
     # -- waiting ----------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from upcall.cli import keeping
 from upcall.cli.exits import INTERRUPTED_EXIT
 from upcall.cli.main import LEFT_OUT, markup
 from upcall.cli.output import Output
-from upcall.client.blocking import Client
+from upcall.client.blocking import KEPT_PATIENCE_S, Client
 from upcall.client.folder import cluster_of, folder_at
 from upcall.cluster.control_plane import Reached
 from upcall.protocol.errors import UpcallError
@@ -65,6 +65,8 @@ class Session:
             return Client(there.master, there.tokens["operator"], root=self.folder.root)
         client = Client.of(self.folder)
         client.gone = lambda: keeping.gone(self.folder)
+        client.patience_s = KEPT_PATIENCE_S
+        client.waits = lambda words: self.out.note(f"{words}; it is kept, and waited for")
         return client
 
     def as_renewed(self) -> None:

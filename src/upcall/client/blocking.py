@@ -29,6 +29,9 @@ CALL_TIMEOUT_S: Final = 60.0
 STREAM_SILENCE_S: Final = 45.0
 """Longer than the stream's heartbeat: a stream that says nothing for so long is opened again."""
 PATIENCE_S: Final = 10.0
+KEPT_PATIENCE_S: Final = 60.0
+"""Where it is known that somebody keeps the cluster: its master comes back, on a machine without time later."""
+TOLD_AFTER_S: Final = 5.0
 RETRY_S: Final = 0.3
 
 
@@ -45,6 +48,10 @@ class Client:
 
     gone: Callable[[], str] = staticmethod(lambda: "")
     """Why nobody will answer however long one waits: the cluster is down, or nothing keeps it. Empty: somebody will."""
+
+    waits: Callable[[str], None] = staticmethod(lambda _: None)
+    """Is told, once, that the master has not answered for a while, and is waited for."""
+    _told = False
 
     def __init__(self, master: Path, token: str, *, patience_s: float = PATIENCE_S, root: Path | None = None) -> None:
         self.master = master
@@ -238,8 +245,12 @@ class Client:
         """A pause before the next attempt; or the error, where another one is of no use."""
         if isinstance(error, Unreachable) and (why := self.gone()):
             raise Unreachable(why) from None
-        if time.monotonic() >= until:
+        now_s = time.monotonic()
+        if now_s >= until:
             raise error
+        if not self._told and now_s > until - self.patience_s + TOLD_AFTER_S:
+            self._told = True
+            self.waits(error.problem.message)
         time.sleep(RETRY_S)
 
     def _away(self, error: Exception) -> Unreachable:
