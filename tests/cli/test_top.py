@@ -1,16 +1,11 @@
 """``upcall top``: what its screen shows, what its keys do, and how it ends; on a terminal of its own."""
 
-import fcntl
 import io
 import os
-import pty
 import re
-import select
 import signal
-import struct
 import subprocess
 import sys
-import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +14,7 @@ import pytest
 from rich.console import Console
 
 from fake_master import FakeMaster
+from screen import Screen
 from upcall.cli.top.board import TABS, Board, Wish
 from upcall.cli.top.drawing import drawn
 from upcall.cli.top.keys import read
@@ -192,66 +188,6 @@ def test_keys_are_told_apart_however_they_arrive() -> None:
 
 
 # -- on a terminal -----------------------------------------------------------------------------------------------------
-
-
-class Screen:
-    """A terminal of 80 by 24 with the command on it."""
-
-    def __init__(self, folder: Path, **env: str) -> None:
-        self.ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-        self.before = termios.tcgetattr(theirs)
-        self._theirs = theirs
-        self.said = ""
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "upcall.cli", "top", "--data", str(folder)],
-            stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-            env={name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
-            | {"TERM": "xterm-256color", **env},
-        )  # fmt: skip
-
-    def until(self, words: str) -> str:
-        """What came until these words were shown, which is then forgotten."""
-        end = time.monotonic() + FAR_S
-        while words not in self.said:
-            assert time.monotonic() < end, f"{words!r} was not shown: {self.said[-3000:]!r}"
-            if not self._more():
-                break
-        assert words in self.said, self.said[-3000:]
-        found, self.said = self.said, ""
-        return found
-
-    def type(self, keys: str) -> None:
-        os.write(self.ours, keys.encode())
-
-    def end(self) -> tuple[int, str]:
-        """Its exit code, and what it said after the screen was put back."""
-        while self.process.poll() is None or select.select([self.ours], [], [], 0.2)[0]:
-            if not self._more():
-                break
-        code = self.process.wait(FAR_S)
-        assert termios.tcgetattr(self._theirs)[3] == self.before[3], "keys are shown again"
-        assert "\x1b[?1049l" in self.said, "the screen that was there before is back"
-        assert "\x1b[?25h" in self.said, "and its cursor"
-        return code, self.said.rpartition("\x1b[?1049l")[2]
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait(FAR_S)
-        os.close(self.ours)
-        os.close(self._theirs)
-
-    def _more(self) -> bool:
-        if not select.select([self.ours], [], [], 1.0)[0]:
-            return True
-        try:
-            part = os.read(self.ours, 1 << 16)
-        except OSError:
-            return False
-        self.said += part.decode("utf-8", "replace")
-        return bool(part)
 
 
 @pytest.fixture
