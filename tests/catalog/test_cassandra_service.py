@@ -159,6 +159,30 @@ def test_a_rack_may_go_in_one_answer_and_two_racks_may_not(
     assert found.declared.policy.minimum == 4
 
 
+@pytest.mark.parametrize(("machines", "helps"), [(2, False), (3, True)])
+def test_a_machine_with_two_nodes_is_not_waited_for_where_what_waits_holds_the_other(
+    machines: int, helps: bool
+) -> None:
+    """Of two machines one has two of three copies; of three, each has one, and the third node away is another one."""
+    nodes = {
+        "node-0": wire.Member(name="node-0", state="held", declared_generation=1, node="one", address="127.1.1.1"),
+        "node-2": wire.Member(name="node-2", state="ready", declared_generation=1, node="one", address="127.1.1.3"),
+    }
+    few, many = (
+        Range("fast", ("127.1.1.1", "127.1.1.3", "127.1.1.2")),
+        Range("fast", ("127.1.1.3", "127.1.1.2", "127.1.1.4")),
+    )
+    stop = operation("stop", "node-2", parent="op-1", node="one")
+    service = with_ranges(few if machines == 2 else many)
+    away = {"node-1": "ended"} if machines == 3 else {}
+    answer = Scenario(service, {"nodes": 4, "per_node": 2}, members={**nodes, **away}, operations=[stop]).run().answer
+    assert (answer.verdict, answer.waiting_helps) == ("defer", helps)
+    assert ("; node-0 is held by the same drain" in answer.reason) is not helps
+    assert ["three machines" in way.does for way in answer.would_help] == ([] if helps else [True])
+    alone = Scenario(service, {"nodes": 4}, members={**nodes, **away}, operations=[operation("stop", "node-2")])
+    assert alone.run().answer.waiting_helps, "who holds it may let it go"
+
+
 SINGLE = Range("single", ADDRESSES[:1])
 PAIR = Range("pair", ADDRESSES[:2])
 

@@ -202,6 +202,29 @@ def test_where_no_waiting_helps_the_answer_says_so_and_names_the_action_that_doe
     assert "lower min.insync.replicas of writes" in impossible.does
 
 
+@pytest.mark.parametrize(("others", "helps"), [((), False), ((4,), True)])
+def test_a_machine_with_two_brokers_is_not_waited_for_where_what_waits_holds_the_other(
+    others: tuple[int, ...], helps: bool
+) -> None:
+    """Brokers 1 and 2 are on one machine: with a replica on each of three machines waiting helps, with two not."""
+    members = {
+        "broker-0": wire.Member(name="broker-0", state="held", declared_generation=1, node="one"),
+        "broker-1": wire.Member(name="broker-1", state="ready", declared_generation=1, node="one"),
+    }
+    stop = operation("stop", "broker-1", parent="op-1", node="one")
+
+    class Four(Played.describes((2, 3), replicas=(2, 3, *(others or (1,))))):  # type: ignore[misc]
+        package = "kafka"
+
+        async def voting(self) -> frozenset[int]:
+            return frozenset({1, 3, 4})
+
+    asked = Scenario(Four, {"brokers": 4, "per_node": 2}, members=members, operations=[stop], memory=IDS)
+    answer = asked.run().answer
+    assert (answer.verdict, answer.waiting_helps) == ("defer", helps)
+    assert ("; broker-0 is held by the same drain" in answer.reason) is not helps
+
+
 def test_an_option_lets_topics_get_another_replica_first() -> None:
     outcome = Scenario(
         alone(1), {"few_replicas": "raise"}, operations=[operation("stop", "broker-0")], memory=IDS

@@ -1,5 +1,6 @@
 """What its ranges say to the stop of a node."""
 
+from upcall.catalog.beside import comes_back_with_it, held_with
 from upcall.catalog.cassandra.nodes import Nodes
 from upcall.catalog.cassandra.ranges import COPIES_THAT_SPARE_ONE, ROLES, Cost, at_risk, words
 from upcall.service import Member, Operation, Verdict, Way, accept, defer, hopeless
@@ -22,10 +23,18 @@ class Consent(Nodes):
         if isinstance(cost, Verdict):
             return cost
         if cost.for_now:
-            return defer(f"token ranges would lose their quorum: {words(cost.for_now)}", retry_after=5)
+            return await self._not_now(f"token ranges would lose their quorum: {words(cost.for_now)}", nodes, why)
         if cost.always:
             return self._too_few_copies(cost)
         return accept()
+
+    async def _not_now(self, reason: str, nodes: tuple[Member, ...], why: Operation) -> Verdict:
+        """Waiting helps where others come back; not where they are held by what waits."""
+        held = held_with(self.members.of("node"), why)
+        whole = await self.cost(*nodes, *held) if held else Cost()
+        if isinstance(whole, Cost) and whole.always:
+            return comes_back_with_it(reason, held)
+        return defer(reason, retry_after=5)
 
     async def may_restart(self, node: Member, why: Operation) -> Verdict:
         """Like a stop, but for what has too few copies to spare a node ever: it is away for a start's time, whenever

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+from upcall.catalog.beside import comes_back_with_it, held_with
 from upcall.catalog.kafka import quorum
 from upcall.catalog.kafka.autoscale import ScalesItself
 from upcall.catalog.kafka.backup import Backups
@@ -41,8 +42,16 @@ class Kafka(Relieving, ScalesItself, Changing, Looking, Backups, HoldsCopies):
         """The same without all of them. With a copy of each partition in every zone, that is so of a zone's brokers."""
         cost = await self._cost(*brokers)
         if isinstance(cost, Verdict):
-            return cost
+            held = held_with(self.members.of("broker"), why) if cost.word == "defer" else ()
+            return await self._not_now(cost, brokers, held) if held else cost
         return self._too_few_replicas(cost) if cost.always else accept()
+
+    async def _not_now(self, said: Verdict, brokers: tuple[Member, ...], held: tuple[Member, ...]) -> Verdict:
+        """Waiting helps where others come back; not where they are held by what waits."""
+        whole = await self.cost_of_stopping(*brokers, *held)
+        everybody = set(map(node_id, self.members.of("broker")))
+        short = quorum.short_of_majority(await self.voting(), everybody, set(map(node_id, (*brokers, *held))))
+        return comes_back_with_it(said.reason, held) if whole.always or short else said
 
     async def may_restart(self, broker: Member, why: Operation) -> Verdict:
         """Like a stop, but for what has too few replicas to spare a broker ever: it is away for a start's time,
