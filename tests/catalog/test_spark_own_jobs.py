@@ -13,6 +13,7 @@ from upcall.catalog.spark import config, parts
 from upcall.catalog.spark.backup import without_secrets
 from upcall.catalog.spark.options import PARTS, Job
 from upcall.catalog.spark.service import Spark
+from upcall.protocol import last_words
 from upcall.protocol.declaration import Declaration
 from upcall.protocol.errors import Conflict, Invalid
 from upcall.protocol.service import Member
@@ -42,10 +43,10 @@ def settings_of(driver: Declaration) -> dict[str, str]:
     return dict(each.split("=", 1) for word, each in pairwise(words) if word == "--conf")
 
 
-def test_a_job_that_brings_nothing_is_the_task_that_it_was() -> None:
+def test_a_job_that_brings_nothing_has_nothing_more() -> None:
     plain = parts.of(Job(program=PROGRAM))
-    assert (plain.env, plain.settings, plain.artifacts) == ({}, {}, ())
-    assert [file.path for file in plain.files] == ["program.py"]
+    assert (plain.settings, plain.artifacts) == ({}, ())
+    assert [file.path for file in plain.files] == ["program.py", "hooks/sitecustomize.py"]
 
 
 def test_what_a_job_brings_reaches_its_driver_and_its_executors() -> None:
@@ -183,7 +184,53 @@ def test_a_wheels_script_or_its_package_is_run(tmp_path: Path, more: dict[str, s
     assert done.stdout == "ran ['one']\n", done.stderr
 
 
-def test_what_a_job_raises_is_the_last_line_of_its_output(tmp_path: Path) -> None:
-    done = run_start(tmp_path, {"__main__.py": "raise ValueError('no price')\n"})
+OF_JAVA = """An error occurred while calling o35.load.
+: java.lang.ClassNotFoundException: no.such.Driver
+\tat java.base/java.lang.ClassLoader.loadClass(Unknown Source)
+\t... 72 more
+"""
+OF_A_WORKER = """
+  An exception was thrown from the Python worker. Please see the stack trace below.
+Traceback (most recent call last):
+  File "program.py", line 4, in <lambda>
+ZeroDivisionError: integer division or modulo by zero
+"""
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        ("raise ValueError('the price of 7 is missing')", "ValueError: the price of 7 is missing"),
+        ("raise LookupError", "LookupError"),
+        ("raise ValueError('[NO_COLUMN] none; line 1\\n\\'Project [x]\\n+- Range (0, 3)\\n')",
+         "ValueError: [NO_COLUMN] none; line 1"),
+        (f"raise OSError({OF_JAVA!r})", "java.lang.ClassNotFoundException: no.such.Driver"),
+        (f"raise OSError({OF_JAVA!r} + 'Caused by: java.io.IOException: disk\\n\\tat x')", "java.io.IOException: disk"),
+        (f"raise OSError({OF_A_WORKER!r})", "ZeroDivisionError: integer division or modulo by zero"),
+        ("print('x'", "SyntaxError: '(' was never closed (program.py, line 1)"),
+    ],
+)  # fmt: skip
+def test_what_a_job_raises_is_why_it_ended_whatever_spark_says_while_it_ends(
+    tmp_path: Path, raised: str, said: str
+) -> None:
+    for folder, text in (("hooks", "job_hooks.py"), ("python", "python_start.py")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "sitecustomize.py").write_text(config.source(text))
+    (tmp_path / "program.py").write_text(raised)
+    path = {"PYTHONPATH": f"{tmp_path / 'hooks'}:{tmp_path / 'python'}"}
+    done = subprocess.run([sys.executable, "program.py"], capture_output=True, text=True, cwd=tmp_path, env=path)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == "ValueError: no price"
+    log = [
+        "12:00:00.000 ERROR Inbox Ignoring error", "org.apache.spark.SparkException: Could not find Scheduler.",
+        "\tat org.apache.spark.rpc.netty.Dispatcher.postMessage(Dispatcher.scala:181)",
+    ]  # fmt: skip
+    assert last_words.cause([log, done.stderr.splitlines()], driver_of(program=PROGRAM).fatal) == said
+
+
+def test_what_spark_does_at_the_start_of_each_python_is_done_in_a_job_too(tmp_path: Path) -> None:
+    for folder, text in (("hooks", config.source("job_hooks.py")), ("python", "print('begun')")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "sitecustomize.py").write_text(text)
+    path = {"PYTHONPATH": f"{tmp_path / 'hooks'}:{tmp_path / 'python'}"}
+    done = subprocess.run([sys.executable, "-c", "print('ran')"], capture_output=True, text=True, env=path)
+    assert done.stdout.split() == ["begun", "ran"], done.stderr

@@ -106,7 +106,7 @@ class Members(Service):
                 command=("{{python}}", "-c", "import signal; signal.pause()"),
                 files=(*declaration.files, File(path="held", text=self.held[name].by, verbatim=True)),
             )
-        return msgspec.structs.replace(declaration, restart=job.restart)
+        return msgspec.structs.replace(declaration, restart=job.restart, fatal=parts.FATAL)
 
     def driver(self, job: Job) -> Declaration:
         own_parts = parts.of(job)

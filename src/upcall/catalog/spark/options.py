@@ -34,7 +34,7 @@ PARTS: Final = ("bundle", "requirements", "packages", "files")
 """What of a job lies in blobs."""
 TAKEN: Final = frozenset(
     {"log4j2.properties", "java", "python", "program.py", "job.zip", "job", "driver_start.py", "held", "local", "tmp",
-     "work", "application.log", "progress.log", "job-libraries"}
+     "work", "application.log", "progress.log", "job-libraries", "hooks"}
 )  # fmt: skip
 """Names in a driver's working folder that are not a person's to give."""
 

@@ -7,11 +7,14 @@ Executors run in their worker's sandbox and see no folder of the driver's: what 
 from dataclasses import dataclass, field
 from typing import Final
 
-from upcall.catalog.spark import config
+from upcall.catalog import jvm
+from upcall.catalog.spark import config, job_hooks
 from upcall.catalog.spark.options import Job
 from upcall.protocol.declaration import Artifact, File
 
-PYTHON_PATH: Final = config.environment()["PYTHONPATH"]
+PYTHON_PATH: Final = f"{{{{sandbox}}}}/hooks:{config.environment()['PYTHONPATH']}"
+FATAL: Final = (rf"^{job_hooks.ENDED_BY}(.*)", jvm.NO_MEMORY)
+"""Lines that say why a driver ended: first the one that its program's own exception wrote."""
 LIBRARIES: Final = "job-libraries"
 """Folder of an executor's working folder in which they are unpacked."""
 OF_EXECUTORS: Final = f"{LIBRARIES}:../../../python"
@@ -30,7 +33,13 @@ class Parts:
 
 
 def of(job: Job) -> Parts:
-    found = Parts(files=(File(path="program.py", text=job.program or config.source("job_start.py"), verbatim=True),))
+    found = Parts(
+        files=(
+            File(path="program.py", text=job.program or config.source("job_start.py"), verbatim=True),
+            File(path="hooks/sitecustomize.py", text=config.source("job_hooks.py"), verbatim=True),
+        ),
+        env={"PYTHONPATH": PYTHON_PATH},
+    )
     if job.bundle:
         found.files += (File(path="job.zip", blob=job.bundle),)
         found.settings["spark.submit.pyFiles"] = "{{sandbox}}/job.zip"
