@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from cassandra.cluster import NoHostAvailable
 
 from upcall.catalog.cassandra import nodes
+from upcall.catalog.cassandra.ring import Ring as BlockingRing
 from upcall.catalog.cassandra.service import Cassandra
 from upcall.protocol import service as wire
 from upcall.protocol.service import Credentials
@@ -17,6 +20,7 @@ class Ring:
     def __init__(self, addresses: tuple[str, ...]) -> None:
         self.addresses = addresses
         self.closed = False
+        self.stale = False
 
     def make_reader(self, user: str, password: str) -> None: ...
 
@@ -105,3 +109,53 @@ async def test_two_first_questions_leave_no_session_open(made: list[Ring]) -> No
     service.see("127.1.1.10")
     assert list(await asyncio.gather(asked(service), asked(service))) == ["answered"] * 2
     assert [ring.closed for ring in made] == [*([True] * (len(made) - 1)), False]
+
+
+async def test_a_session_that_does_not_reach_a_node_which_answers_is_closed_and_another_one_is_opened(
+    made: list[Ring],
+) -> None:
+    async def misses(ring: Any) -> str:
+        ring.stale = True
+        return "what the others say"
+
+    service = Asked(Context(name="cassandra"))
+    service.see("127.1.1.1")
+    assert await asked(service, misses) == "what the others say"
+    assert made[0].closed
+    assert await asked(service) == "answered"
+    assert [ring.closed for ring in made] == [True, False]
+
+
+@pytest.mark.parametrize(("answers", "silent"), [(True, set()), (False, {"127.1.1.2"})])
+def test_a_node_is_silent_when_it_answers_nobody_and_not_when_the_driver_gave_up_reaching_it(
+    answers: bool, silent: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine its pool of connections to a node may fail to be made; the node is up for it all the same."""
+
+    class Answer:
+        def __init__(self, there: bool) -> None:
+            self.there = there
+
+        def result(self) -> list[dict[str, Any]]:
+            if not self.there:
+                raise NoHostAvailable("no pool", {})
+            return [{"n": 1}]
+
+    class Session:
+        def execute_async(self, query: str, host: Any, timeout: float) -> Answer:
+            return Answer(host.address == "127.1.1.1")
+
+        def execute(self, query: str, host: Any) -> list[dict[str, Any]]:
+            return Answer(host.address == "127.1.1.1").result()
+
+    ring = BlockingRing(("127.1.1.1", "127.1.1.2"), 9042)
+    hosts = [SimpleNamespace(address=address, is_up=True) for address in ring.addresses]
+    monkeypatch.setattr(ring, "_hosts", lambda: hosts)
+    monkeypatch.setattr(ring, "_session", Session())
+    monkeypatch.setattr(ring, "_beside", lambda host, query: [{"n": 2}] if answers else None)
+    monkeypatch.setattr("upcall.catalog.cassandra.ring.TRIES", 0)
+    up, said, found = ring.each("SELECT n FROM x")
+    ring.close()
+    assert up == set(ring.addresses)
+    assert (found, ring.stale) == (silent, answers)
+    assert said == {"127.1.1.1": [{"n": 1}], **({"127.1.1.2": [{"n": 2}]} if answers else {})}

@@ -223,7 +223,10 @@ class Nodes(LogsIn, Carries):
             await self._close_unused(before)
             if not self._has_reader:
                 self._has_reader = await self._makes_reader(ring)
-            return await self.blocking(question, ring)
+            answer = await self.blocking(question, ring)
+            if ring.stale and self._ring is ring:
+                self._ring = None
+            return answer
         except Exception:
             # What broke may be the session: the next question gets a new one.
             if self._ring is ring:

@@ -16,7 +16,7 @@ from cassandra import ConsistencyLevel, DriverException, InvalidRequest, Operati
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
 from cassandra.connection import ConnectionBusy, ConnectionException
-from cassandra.policies import DCAwareRoundRobinPolicy
+from cassandra.policies import DCAwareRoundRobinPolicy, LoadBalancingPolicy, WhiteListRoundRobinPolicy
 from cassandra.query import SimpleStatement, dict_factory
 
 from upcall.catalog.cassandra.known import Known
@@ -86,23 +86,25 @@ class Ring:
         """Of the nodes that are ready."""
         self._known = known if known is not None else Known(addresses)
         self._port = port
+        self._login = login
         self._logs_in = login is not None
-        profile = ExecutionProfile(
-            load_balancing_policy=DCAwareRoundRobinPolicy(local_dc=DATACENTER),
-            request_timeout=TIMEOUT_S,
-            row_factory=dict_factory,
-        )
-        self._cluster = Cluster(
+        self._cluster = self._opened(addresses, DCAwareRoundRobinPolicy(local_dc=DATACENTER))
+        self._session: Any = None
+        self.stale = False
+        """It does not reach a node that answers, and will not by itself: another one is to be opened."""
+
+    def _opened(self, addresses: Iterable[str], policy: LoadBalancingPolicy) -> Cluster:
+        profile = ExecutionProfile(load_balancing_policy=policy, request_timeout=TIMEOUT_S, row_factory=dict_factory)
+        return Cluster(
             list(addresses),
-            port=port,
-            auth_provider=PlainTextAuthProvider(*login) if login else None,
+            port=self._port,
+            auth_provider=PlainTextAuthProvider(*self._login) if self._login else None,
             protocol_version=5,
             connect_timeout=TIMEOUT_S,
             control_connection_timeout=TIMEOUT_S,
             execution_profiles={EXEC_PROFILE_DEFAULT: profile},
             idle_heartbeat_interval=10,
         )
-        self._session: Any = None
 
     def close(self) -> None:
         self._cluster.shutdown()
@@ -150,9 +152,27 @@ class Ring:
             except NoHostAvailable:
                 try:
                     said[address] = self._of(up[address], query)
-                except (NoHostAvailable, OperationTimedOut):
+                except OperationTimedOut:
                     silent.add(address)
+                except NoHostAvailable:
+                    rows = self._beside(up[address], query)
+                    self.stale |= rows is not None
+                    silent |= {address} if rows is None else set()
+                    said |= {} if rows is None else {address: rows}
         return set(up), said, silent
+
+    def _beside(self, host: Any, query: str) -> list[dict[str, Any]] | None:
+        """What a node says to a session of its own; None: nothing. Where the driver did not come to connect to a node
+        that it takes for up (the machine was too busy), it never tries again: that says nothing of the node."""
+        alone = self._opened([host.address], WhiteListRoundRobinPolicy([host.address]))
+        try:
+            return self._of_members(alone.connect().execute(query, timeout=SHORT_S))
+        except InvalidRequest:
+            return []
+        except (NoHostAvailable, OperationTimedOut, ConnectionException):
+            return None
+        finally:
+            alone.shutdown()
 
     def unheard(self, up: Set[str]) -> set[str]:
         """Nodes that are ready, are not ``up`` for the driver, and do not answer when they are asked all the same."""
