@@ -70,6 +70,7 @@ def test_it_may_stand_in_another_folder(here: Path) -> None:
         ("upcall", "a Python module that is here already", "my_upcall"),
         ("node", "a command of upcall's", "my_node"),
         ("kafka", "a package of the catalog", "my_kafka"),
+        ("ingest", "a package of the catalog", "my_ingest"),
     ],
 )
 def test_a_name_that_cannot_be_is_told_with_the_nearest_that_can(here: Path, name: str, why: str, right: str) -> None:

@@ -75,9 +75,9 @@ def test_on_80_by_24_each_view_says_what_is_to_be_known() -> None:
     assert any(re.match(r"node-2 +up +a +0 MiB of 1024 MiB", line) for line in shown(board()))
     assert "3/3 nodes up, 6/6 members ready, 1 waiting" in shown(board())[0]
     assert any("web.m-5" in line and "ready" in line and "node-3" in line for line in shown(board(tab="members")))
-    (waits,) = [line for line in shown(board(tab="operations")) if "op-4" in line]
-    assert "stop of web.m-0" in waits
-    assert "deferred by web" in waits
+    operations = shown(board(tab="operations"))
+    assert any(line.startswith("op-4  stop of web.m-0  open") and "deferred by web" in line for line in operations)
+    assert operations[-2] == "deferred by web: 6 parts would fall below their minimum (a-0, a-1 ...)", "all of it"
     events = shown(board(tab="events"))
     assert "it is number 39" in events[3], "the newest first"
     assert shown(board())[-1].startswith("1-4 Tab view"), "and the keys are named"

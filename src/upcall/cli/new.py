@@ -91,11 +91,16 @@ def _wrong_with(name: str) -> str | None:
 
 
 def _packages() -> frozenset[str]:
+    """Of the catalog, and of the distributions that are installed beside it."""
+    from importlib.metadata import entry_points
     from importlib.util import find_spec
+
+    from upcall.service.package import ENTRY_POINTS
 
     catalog = find_spec("upcall.catalog")
     folders: Iterable[str] = (catalog.submodule_search_locations or ()) if catalog else ()
-    return frozenset(one.name for one in pkgutil.iter_modules(folders) if one.ispkg)
+    ours = (one.name for one in pkgutil.iter_modules(folders) if one.ispkg)
+    return frozenset((*ours, *(one.name.replace("-", "_") for one in entry_points(group=ENTRY_POINTS))))
 
 
 def _elsewhere() -> list[str]:

@@ -125,6 +125,10 @@ def _note(board: Board, width: int, now: float) -> Text:
         old = time.strftime("%H:%M:%S", time.localtime(board.looked_at)) if board.looked_at else ""
         words = f"{board.away_words}, since {int(now - board.away_since)} s"
         return Text(words + (f"; shown is {old}" if old else ""), style="bold red")
+    chosen = board.selected
+    if not board.note and chosen is not None and board.detail is None:
+        # The reason of the chosen one has a line of its own: its column is what is left of the others.
+        return Text(visible(chosen.cells[-1]).replace("\n", " "), style="dim")
     return Text(visible(board.note), style="red" if board.bad else "green")
 
 
