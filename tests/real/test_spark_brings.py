@@ -30,6 +30,8 @@ spark = SparkSession.builder.appName("mine").getOrCreate()
 rows = pandas.read_csv("data.csv")
 about = udf(lambda number: thing.about(number) + " of " + open("data.csv").readline().strip(), "string")
 print("told", [row[0] for row in spark.createDataFrame(rows).select(about("amount")).collect()], sys.argv[1:])
+archives = udf(lambda _: str([path for path in sys.path if path.endswith("pyspark.zip")]), "string")
+print("archives of Spark's on the path:", spark.range(1).select(archives("id")).collect()[0][0])
 reader = spark.read.format("jdbc").option("driver", "org.h2.Driver").option("url", "jdbc:h2:mem:x")
 print("jdbc", reader.option("query", "select 41 + 1 as x").load().collect()[0][0])
 spark.stop()
@@ -101,8 +103,10 @@ def test_what_a_job_brings_is_there_in_its_driver_and_its_executors_and_it_runs_
     brings = ["--requirements", str(tmp_path / "requirements.txt"), "--file", str(tmp_path / "data.csv")]
     submit("my-job", str(tmp_path / "my_job.py"), "a", *brings, "--package", "com.h2database:h2:2.2.224")
     assert said(spark, "my-job").splitlines() == [
-        "told ['7 at most 9 of amount', '8 at most 9 of amount'] ['a']", "jdbc 42",
-    ]  # fmt: skip
+        "told ['7 at most 9 of amount', '8 at most 9 of amount'] ['a']",
+        "archives of Spark's on the path: []",
+        "jdbc 42",
+    ]
     assert "INFO SparkContext" in said(spark, "my-job", "--all"), "Spark's own log is kept beside it"
 
     (tmp_path / "my_job.py").write_text("print('edited')\n")
