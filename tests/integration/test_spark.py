@@ -5,6 +5,8 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +15,12 @@ import pytest
 from real_cluster import Cluster
 
 from live_files import content, files
+from upcall.artifacts.cache import Cache
+from upcall.artifacts.fetch import fetch
+from upcall.catalog.spark import shell
+from upcall.catalog.spark.service import Spark
 from upcall.cli import keeping
+from upcall.cli.clients import rendered
 from upcall.cluster.folder import DataFolder
 
 pytestmark = [pytest.mark.real, pytest.mark.root]
@@ -107,6 +114,45 @@ def test_a_file_of_ones_own_is_a_job_by_its_own_commands(spark: Cluster, tmp_pat
     assert "by-hand" in spark.refused("spark", "stop", "by-foot")
     spark.upcall("spark", "stop", "by-hand")
     spark.until("it has left", lambda: "by-hand" not in spark.upcall("spark", "jobs").stdout, WAIT_S)
+
+
+TYPED = """
+import os
+from pyspark.sql.functions import udf
+once_more = udf(lambda number: number + 1, "long")
+print("counted", spark.range(1000).count(), [row[0] for row in spark.range(3).select(once_more("id")).collect()])
+print("on command lines:", os.popen("grep -lsaFf {secret} /proc/[0-9]*/cmdline").read().split())
+"""
+
+
+def test_its_shell_is_opened_by_a_command_and_the_printed_program_runs_as_it_stands(
+    spark: Cluster, tmp_path: Path
+) -> None:
+    printed = spark.upcall("endpoints", "spark").stdout
+    snippet = printed.partition("PySpark:\n")[2].partition("\n\nSpark's own tools:")[0]
+    folder, secret = spark.data / "clients" / "spark", tmp_path / "secret"
+    settings = dict(line.split("=", 1) for line in (folder / "spark.properties").read_text().splitlines())
+    secret.write_text(settings["spark.authenticate.secret"])
+    assert secret.read_text() not in printed
+
+    done = subprocess.run(
+        [sys.executable, "-m", "upcall.cli", "connect", "spark"], env={**os.environ, "UPCALL_DATA": str(spark.data)},
+        input=TYPED.format(secret=secret), capture_output=True, text=True, timeout=WAIT_S,
+    )  # fmt: skip
+    assert "counted 1000 [1, 2, 3]" in done.stdout, done.stderr
+    assert "on command lines: []" in done.stdout, done.stderr
+
+    found = fetch(Spark.artifacts(), Cache(), Spark.blobs().__getitem__)
+    names = {f"artifact.{name}.{key}": value for name, one in found.items() for key, value in one.properties.items()}
+    runtime = shell.Runtime(*(rendered(word, {**names, "user": "spark"}) for word in shell.RUNTIME))
+    environment = shell.environment(runtime, folder / "spark.properties")
+    del environment["PYSPARK_SUBMIT_ARGS"]
+    told = subprocess.run(
+        [runtime.python, "-c", snippet], env=environment, capture_output=True, text=True, timeout=WAIT_S
+    )
+    assert told.stdout.split() == ["1000"], told.stderr
+    files = [each for each in folder.rglob("*") if each.is_file()]
+    assert all(each.stat().st_mode & 0o077 == 0 for each in files), "others can read what it logs in by"
 
 
 def test_a_driver_that_is_killed_comes_back_in_place(spark: Cluster) -> None:
