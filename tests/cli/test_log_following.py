@@ -1,6 +1,6 @@
 """A log is followed over breaks of its stream: each line once, also what is written while it is asked for again."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count, islice, pairwise
 from types import SimpleNamespace
 from typing import Any, cast
@@ -24,7 +24,7 @@ class Played:
     def task(self, name: str) -> Any:
         return SimpleNamespace(task="count.member-0.1", state="running")
 
-    def lines(self, path: str) -> Iterator[str]:
+    def lines(self, path: str, unfinished: Callable[[str], None]) -> Iterator[str]:
         asked = {name: values[0] for name, values in parse_qs(urlsplit(path).query).items()}
         self._writes(2)
         known = "".join(f"{line}\n" for line in self.written[-int(asked["lines"]) :] if int(asked["lines"])).encode()
@@ -34,7 +34,13 @@ class Played:
             for _ in range(3):
                 self._writes(1)
                 yield self.written[-1]
+        self._breaks_off(unfinished)
         self._writes(2)
+
+    def _breaks_off(self, unfinished: Callable[[str], None]) -> None:
+        """In the middle of a line, of which its member has written the rest."""
+        self._writes(1)
+        unfinished(self.written[-1][:3])
 
     def _writes(self, more: int) -> None:
         self.written += [f"line {number}" for number in islice(self._numbers, more)]
@@ -51,19 +57,20 @@ class Starting(Played):
     def task(self, name: str) -> Any:
         return SimpleNamespace(task="count.member-0.1", state=self.state)
 
-    def lines(self, path: str) -> Iterator[str]:
+    def lines(self, path: str, unfinished: Callable[[str], None]) -> Iterator[str]:
         self.asked += 1
         if self.asked < 3:
             raise NotFound("no logs of count.member-0.1 are kept on this node")
         self.state = "finished"
-        yield from ("first", "last")
+        yield "first"
+        unfinished("last, without an end")
 
 
 def test_who_follows_what_is_just_being_started_waits_for_its_first_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_following.time, "sleep", lambda seconds: None)
     notes: list[str] = []
     found = log_following.followed(cast(Client, Starting()), "count.member-0", 10, "both", notes.append)
-    assert list(found) == ["first", "last"]
+    assert list(found) == ["first", "last, without an end"]
     assert notes == []
 
 

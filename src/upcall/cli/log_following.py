@@ -28,10 +28,19 @@ def latest() -> deque[str]:
     return deque(maxlen=read_before.LINES)
 
 
-def log(client: Client, name: str, lines: int, stream: str, *, follow: bool, after: str = "") -> Iterator[str]:
+def log(
+    client: Client,
+    name: str,
+    lines: int,
+    stream: str,
+    *,
+    follow: bool,
+    after: str = "",
+    unfinished: Callable[[str], None] | None = None,
+) -> Iterator[str]:
     """``name``: of a member, or of a task. ``after``: of these lines only what stands after those of this mark."""
     query = urlencode({"lines": lines, "stream": stream, "follow": str(follow).lower(), "after": after})
-    return client.lines(paths.of("tasks", name, "logs") + f"?{query}")
+    return client.lines(paths.of("tasks", name, "logs") + f"?{query}", unfinished=unfinished)
 
 
 def followed(
@@ -45,9 +54,15 @@ def followed(
     """``note`` is told which incarnation follows. One task that is named is followed to its own end. ``shown``: the
     last lines that somebody has seen already, after which it is begun; it is kept up to date."""
     shown = latest() if shown is None else shown
+    cut: list[str] = []
+    """A line whose end was not heard: the next stream says it again from its beginning, if there is one."""
 
-    def said(found: Iterator[str]) -> Iterator[str]:
-        for line in found:
+    def said(of: str, first: int, mark: str) -> Iterator[str]:
+        def unfinished(text: str) -> None:
+            cut[:] = [text]
+
+        for line in log(client, of, first, stream, follow=True, after=mark, unfinished=unfinished):
+            cut.clear()
             shown.append(line)
             yield line
 
@@ -55,7 +70,7 @@ def followed(
     first, mark = (AGAIN, read_before.mark(shown)) if shown else (lines, "")
     begun = True
     try:
-        yield from said(log(client, name, first, stream, follow=True, after=mark))
+        yield from said(name, first, mark)
     except NotFound:
         if seen is None or seen.state not in ("wanted", *RUNS):
             raise
@@ -64,23 +79,26 @@ def followed(
     while seen is not None and (seen := _seen(client, name)) is not None:
         if seen.task != task:
             if name == task:
-                return
+                break
+            yield from cut
+            cut.clear()
             if begun:
                 note(f"{task} has ended; {seen.task} follows")
             task, known = seen.task, False
             shown.clear()
         elif seen.state in AT_ITS_END or (name == task and seen.state not in RUNS):
-            return
+            break
         else:
             known = begun
         if seen.state in RUNS:
             try:
                 again = AGAIN if shown or not known else 0
-                yield from said(log(client, task, again, stream, follow=True, after=read_before.mark(shown)))
+                yield from said(task, again, read_before.mark(shown))
                 begun = True
             except (NotNow, NotFound, Conflict):
                 pass  # Agent or master is away for a moment, or it has left: the next look says which.
         time.sleep(PAUSE_S)
+    yield from cut
 
 
 def _seen(client: Client, name: str) -> TaskView | None:

@@ -163,17 +163,26 @@ class Client:
         return json.loads(text) if text else None
 
     def lines(
-        self, path: str, accept: str = "text/plain", opened: Callable[[socket.socket], None] = lambda _: None
+        self,
+        path: str,
+        accept: str = "text/plain",
+        opened: Callable[[socket.socket], None] = lambda _: None,
+        unfinished: Callable[[str], None] | None = None,
     ) -> Iterator[str]:
         """A streamed answer, a line at a time, until the server ends it or is silent for too long. ``opened`` gets the
-        connection's socket: who shuts it down from another thread ends the answer."""
+        connection's socket: who shuts it down from another thread ends the answer. ``unfinished`` gets a last line
+        that lacks its end, as it does where the answer broke off; without it, it comes as any other."""
         connection = _ToMaster(self.master, STREAM_SILENCE_S)
         try:
             connection.connect()
             opened(connection.sock)
             response = self._send(connection, "GET", path, None, accept)
             while line := response.readline():
-                yield line.decode("utf-8", "replace").rstrip("\r\n")
+                text = line.decode("utf-8", "replace")
+                if unfinished is not None and not text.endswith("\n"):
+                    unfinished(text)
+                else:
+                    yield text.rstrip("\r\n")
         except TimeoutError:
             return
         except (OSError, http.client.HTTPException) as error:
