@@ -7,9 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from cassandra import DriverException
 from cassandra.auth import PlainTextAuthProvider
-from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
 from cassandra.policies import RoundRobinPolicy
 from cassandra.query import dict_factory
 
@@ -38,8 +37,8 @@ class Shell(cmd.Cmd):
     def _execute(self, statement: str) -> None:
         try:
             rows = [row for row, _ in zip(self._session.execute(statement), range(ROWS_MAX), strict=False)]
-        except (DriverException, NoHostAvailable) as error:
-            self._say(f"error: {error}")
+        except Exception as error:  # What a server refuses and what the driver cannot do have no base in common.
+            self._say(f"error: {' '.join(str(error).split())}")
             return
         except KeyboardInterrupt:
             self._say("")
