@@ -62,5 +62,15 @@ def connected(file: Path) -> Any:
     return Cluster(login["hosts"], port=login["port"], auth_provider=who, execution_profiles=profiles).connect()
 
 
+def main(file: str) -> int:
+    try:
+        session = connected(Path(file))
+    except Exception as error:
+        sys.stderr.write(f"error: no node lets it in: {' '.join(str(error).split())}\n")
+        return 1
+    Shell(session).cmdloop()
+    return 0
+
+
 if __name__ == "__main__":
-    Shell(connected(Path(sys.argv[1]))).cmdloop()
+    sys.exit(main(sys.argv[1]))
