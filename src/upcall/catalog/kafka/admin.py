@@ -72,7 +72,7 @@ class Admin:
                 **self.connection,
                 "client.id": "upcall",
                 "socket.timeout.ms": int(TIMEOUT_S * 1000),
-                "log_level": 3,
+                "log_level": 2,  # that a broker is away is said by us; the client says it once a second
             }
         )
 
