@@ -20,8 +20,10 @@ from upcall.service import (
     accept,
     action,
     defer,
+    faults,
     hopeless,
 )
+from upcall.service.link import Fenced, MasterAway
 from upcall.testing import KINDS, Life, Scenario, SimulatedKind, live, operation
 
 HERE = Path(__file__).name
@@ -285,3 +287,14 @@ def test_the_plan_says_what_after_ready_raised(kind: SimulatedKind) -> None:
         life.faults.clear()
 
     live(Raising, script, kind=kind, raises=True)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MasterAway("POST /v1/service/cassandra/credentials: [Errno 104] Connection reset by peer"),
+        Fenced("this is not the current stream of cassandra", where="Upcall-Stream"),
+    ],
+)
+def test_that_the_host_lost_the_master_is_told_without_a_word_of_the_wire(error: Exception) -> None:
+    assert faults.words(error, Mistyped) == faults.sentence(error) == "its host lost its connection to the master"

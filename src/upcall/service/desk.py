@@ -20,7 +20,7 @@ from upcall.service.attempts import in_words
 from upcall.service.comparing import with_options
 from upcall.service.course import Course
 from upcall.service.interrupted import CONNECTIONS, Patience, Present
-from upcall.service.link import Fenced, Link, MasterAway, exact
+from upcall.service.link import CUT_OFF, Fenced, Link, MasterAway, exact
 from upcall.service.member import ToolFailed
 from upcall.service.options import reasons, validated
 from upcall.service.plan_inputs import Verb
@@ -37,8 +37,6 @@ PREVIEW: Final = "update/preview"
 CHECK: Final = "check/"
 CHECK_S: Final = 20.0
 """For so long the check of an action may look."""
-CUT_OFF: Final = "its host lost its connection to the master"
-"""What a person is told of that. Streams and calls are between host and master, and mean nothing to him."""
 CONTROLLED: Final = ("deploy", "update")
 """Plans that a person can hold and go on with."""
 

@@ -18,6 +18,7 @@ import msgspec
 from upcall.protocol.errors import Invalid, UpcallError
 from upcall.service.attempts import in_words
 from upcall.service.blame import line_of
+from upcall.service.link import CUT_OFF, Fenced, MasterAway
 
 if TYPE_CHECKING:
     from upcall.service.service import Service
@@ -49,7 +50,7 @@ class Fault:
 
 def words(error: BaseException, service: "type[Service]") -> str:
     """The error in one line, with the place in the service's own files; what a wrong keyword could have been."""
-    said = in_words(error)
+    said = CUT_OFF if isinstance(error, Fenced | MasterAway) else in_words(error)
     if isinstance(error, TypeError):
         said += _valid_keywords(error, service)
     place = line_of(error)
@@ -58,6 +59,8 @@ def words(error: BaseException, service: "type[Service]") -> str:
 
 def sentence(error: BaseException) -> str:
     """Of what may pass, for people: without the place in the code, and without the class where it has words."""
+    if isinstance(error, Fenced | MasterAway):
+        return CUT_OFF
     return (error.problem.message if isinstance(error, UpcallError) else str(error)) or in_words(error)
 
 

@@ -18,6 +18,8 @@ T = TypeVar("T")
 WholeSet = Literal["members", "starts", "endpoints", "plans", "health"]
 
 STREAM_HEADER: Final = "Upcall-Stream"
+CUT_OFF: Final = "its host lost its connection to the master"
+"""What a person is told of that. Streams and calls are between host and master, and mean nothing to him."""
 
 
 class MasterAway(ConnectionError):
