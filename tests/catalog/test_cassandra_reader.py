@@ -19,6 +19,7 @@ class Ring:
 
     def __init__(self, fails: int) -> None:
         self.addresses = ADDRESSES
+        self.stale = False
         self.fails = fails
         self.asked: list[str] = []
 
