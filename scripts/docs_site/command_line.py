@@ -13,7 +13,7 @@ from upcall.cli.session import Form
 HEAD = """# Commands
 
 Made from the code. `upcall COMMAND --help` says the same; a service brings commands of its own
-(`upcall kafka --help`, while it is installed). Exit codes stand [here](install.md#exit-codes-of-every-command).
+(`upcall kafka --help`, while it is installed). Exit codes stand [here](cli.md#for-programs).
 """
 EVERYWHERE = frozenset({"--data", "--output", "--help", "--show-completion", "--install-completion"})
 """Of each command, and said once."""

@@ -134,12 +134,12 @@ class Client:
 
     def patient(self, attempt: Callable[[], T], patience_s: float | None = None) -> T:
         """What ``attempt`` answers, repeated while the answer is "not now"."""
-        until = time.monotonic() + (self.patience_s if patience_s is None else patience_s)
+        began_s, patience_s = time.monotonic(), self.patience_s if patience_s is None else patience_s
         while True:
             try:
                 return attempt()
             except NotNow as error:
-                self._go_on(error, until)
+                self._go_on(error, began_s, patience_s)
 
     def call(
         self,
@@ -152,7 +152,7 @@ class Client:
         """One request; the decoded JSON, or the error that the API named. ``patience_s``: how long somebody who
         listens is waited for."""
         with_body = body.model_dump() if isinstance(body, BaseModel) else body
-        connection = self._connected(time.monotonic() + patience_s)
+        connection = self._connected(patience_s)
         try:
             response = self._send(connection, method, path, with_body)
             text = response.read()
@@ -197,16 +197,16 @@ class Client:
         """
         last = since
         while True:
-            until = time.monotonic() + self.patience_s
+            heard_s = time.monotonic()
             while True:
                 try:
                     for event in self._stream(last, detail=detail):
                         last = event.sequence
-                        until = time.monotonic() + self.patience_s
+                        heard_s = time.monotonic()
                         yield event
                     break
                 except NotNow as error:
-                    self._go_on(error, until)
+                    self._go_on(error, heard_s, self.patience_s)
 
     def _stream(self, since: int, *, detail: bool) -> Iterator[api.Event]:
         data: list[str] = []
@@ -220,13 +220,14 @@ class Client:
 
     # -- wire -------------------------------------------------------------------------------------------------------
 
-    def _connected(self, until: float) -> "_ToMaster":
+    def _connected(self, patience_s: float) -> "_ToMaster":
+        began_s = time.monotonic()
         while True:
             connection = _ToMaster(self.master, self.call_timeout_s)
             try:
                 connection.connect()
             except (FileNotFoundError, ConnectionRefusedError) as error:
-                self._go_on(self._away(error), until)
+                self._go_on(self._away(error), began_s, patience_s)
             except OSError as error:
                 raise self._away(error) from None
             else:
@@ -250,14 +251,15 @@ class Client:
             raise _error(response.status, response.read(), f"{method} {path}")
         return response
 
-    def _go_on(self, error: NotNow, until: float) -> None:
-        """A pause before the next attempt; or the error, where another one is of no use."""
+    def _go_on(self, error: NotNow, since_s: float, patience_s: float) -> None:
+        """A pause before the next attempt; or the error, where another one is of no use. ``since_s``: when the wait
+        began, of :func:`time.monotonic`."""
         if isinstance(error, Unreachable) and (why := self.gone()):
             raise Unreachable(why) from None
-        now_s = time.monotonic()
-        if now_s >= until:
+        waited_s = time.monotonic() - since_s
+        if waited_s >= patience_s:
             raise error
-        if not self._told and now_s > until - self.patience_s + TOLD_AFTER_S:
+        if not self._told and waited_s > TOLD_AFTER_S:
             self._told = True
             self.waits(error.problem.message)
         time.sleep(RETRY_S)
