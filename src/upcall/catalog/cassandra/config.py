@@ -176,9 +176,9 @@ def written(task: Declaration) -> dict[str, Any]:
 def login_settings(logins: bool) -> dict[str, Any]:
     """Passwords and roles, or everybody may do everything.
 
-    One copy of a role is enough to log in: a majority is for data, and for saying that somebody may nothing at all
-    (``OwnAuthorizer.java``). What a node has read of roles it uses for a while and renews beside the requests, so that
-    logins and permissions cost nothing.
+    One copy of a role is enough to log in: a majority is for data, and for saying that somebody is unknown or may
+    nothing at all (``ConfirmedRoles.java``, ``OwnAuthorizer.java``). What a node has read of roles it uses for a while
+    and renews beside the requests, so that logins and permissions cost nothing.
     """
     if not logins:
         return {"authenticator": "AllowAllAuthenticator", "authorizer": "AllowAllAuthorizer"}
@@ -188,7 +188,7 @@ def login_settings(logins: bool) -> dict[str, Any]:
         for word, duration in (("validity", "600s"), ("update_interval", "10s"))
     }
     return {
-        "authenticator": "PasswordAuthenticator",
+        "authenticator": "org.apache.cassandra.auth.ConfirmedPasswords",
         "authorizer": "upcall.OwnAuthorizer",
         "role_manager": "upcall.OwnRoles",
         "auth_read_consistency_level": "ONE",

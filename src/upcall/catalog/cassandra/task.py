@@ -27,9 +27,12 @@ from upcall.protocol.training import Compiled, Training
 
 PACKAGE = "upcall.catalog.cassandra"
 TRAINING_MEMORY_MIB = 640
-EXTRAS = ("Jmx", "Leave", "Load", "OwnAuthorizer", "OwnRoles", "RegistryContextFactory", "SetLive")
-"""The roles of a ring and what they may do, what nodetool lacks in a small runtime, and tools that set attributes of a
-running node, have it begin to leave, and load files."""
+EXTRAS = {
+    "upcall": ("Jmx", "Leave", "Load", "OwnAuthorizer", "OwnRoles", "RegistryContextFactory", "SetLive"),
+    "org/apache/cassandra/auth": ("ConfirmedPasswords", "ConfirmedRoles"),
+}
+"""By package: the roles of a ring and what they may do, what nodetool lacks in a small runtime, and tools that set
+attributes of a running node, have it begin to leave, and load files."""
 RING_DELAY_NEW_MS = 30_000
 RING_DELAY_JOIN_MS = 5_000
 
@@ -131,7 +134,11 @@ def makes(version: str) -> tuple[Training | Compiled, ...]:
     )
     extras = Compiled(
         name="extras",
-        sources={f"upcall/{name}.java": (files(PACKAGE) / "java" / f"{name}.java").read_text() for name in EXTRAS},
+        sources={
+            f"{package}/{name}.java": (files(PACKAGE) / "java" / f"{name}.java").read_text()
+            for package, names in EXTRAS.items()
+            for name in names
+        },
         uses=("java", "compiler", "cassandra"),
         against=("cassandra",),
         jars=("cassandra-all-", "jbcrypt-", "slf4j-api-"),

@@ -5,7 +5,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
-import org.apache.cassandra.auth.CassandraRoleManager;
+import org.apache.cassandra.auth.ConfirmedRoles;
 import org.apache.cassandra.auth.DataResource;
 import org.apache.cassandra.auth.FunctionResource;
 import org.apache.cassandra.auth.IResource;
@@ -24,10 +24,10 @@ import org.slf4j.LoggerFactory;
  * functions and nothing with roles.
  *
  * <p>Each node makes what it does not find, with the same result, and with the oldest timestamp there is: whatever a
- * person changed later wins. Logins are checked with one copy of a role, so a node says that the roles are there only
- * when every copy was written; a ring in which some never come up waits for them only so long.
+ * person changed later wins. A node says that the roles are there when every copy was written, for one copy is the
+ * first to be asked; a ring in which some never come up waits for them only so long.
  */
-public final class OwnRoles extends CassandraRoleManager {
+public final class OwnRoles extends ConfirmedRoles {
     private static final Logger LOG = LoggerFactory.getLogger(OwnRoles.class);
     /** Of a new hash. The passwords are random and long: what a slow hash guards against cannot happen to them. */
     private static final int HASH_ROUNDS_LOG2 = 4;
