@@ -31,7 +31,7 @@ MADE: Final[dict[str, Callable[[], str]]] = {
 LANGUAGES: Final = {".py": "python", ".yaml": "yaml"}
 SECTIONS: Final = {
     "Learn": ("install", "service", "testing", "examples"),
-    "Do": ("cli", "kafka", "cassandra", "spark", "goals", "backup", "heal", "kubernetes", "measuring"),
+    "Do": ("cli", "kafka", "cassandra", "spark", "goals", "backup", "heal", "alerts", "kubernetes", "measuring"),
     "Look up": ("commands", "packages", "reference", "sdk", "api"),
     "Understand": ("architecture", "operations", "security", "comparison"),
     "Project": ("status", "changelog", "contributing"),

@@ -117,7 +117,12 @@ async def test_metrics_can_be_scraped(server: Server) -> None:
     families = {family.name: family for family in text_string_to_metric_families(answer.body.decode())}
     up = families["upcall_node_up"].samples
     assert [(sample.labels, sample.value) for sample in up] == [({"node": "node-1", "zone": "a"}, 1.0)]
-    assert {"upcall_service_members_ready", "upcall_operations", "upcall_operations_waiting"} <= set(families)
+    assert {
+        "upcall_service_members_ready",
+        "upcall_operations",
+        "upcall_operations_waiting",
+        "upcall_operations_stuck",
+    } <= set(families)
 
 
 def test_the_documentation_needs_no_network(server: Server) -> None:

@@ -17,7 +17,7 @@ from typing import Final
 from upcall import __version__
 from upcall.cluster import certificate
 from upcall.cluster.folder import Cluster, DataFolder, Node, write_private
-from upcall.cluster.processes import agent_name
+from upcall.cluster.processes import ALERTS, agent_name
 from upcall.protocol.errors import Conflict, Invalid
 
 MASTER_PORT: Final = 5050
@@ -105,7 +105,7 @@ def prepare(folder: DataFolder, cluster: Cluster) -> None:
 def renew(folder: DataFolder, cluster: Cluster) -> None:
     """At each ``up``, before anything runs: new tokens for all that is ours, so that one which was seen once is worth
     nothing; and a certificate that holds."""
-    for name in ("operator", "host", "page", *(agent_name(one.name) for one in cluster.nodes)):
+    for name in ("operator", "host", "page", ALERTS, *(agent_name(one.name) for one in cluster.nodes)):
         write_private(folder.token_file(name), secrets.token_urlsafe(32).encode())
     certificate.ensure(folder, cluster)
 

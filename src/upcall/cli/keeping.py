@@ -9,13 +9,13 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from upcall.cluster.folder import Cluster, DataFolder
-from upcall.cluster.processes import UNUSABLE_EXIT, all_processes
+from upcall.cluster.processes import ALERTS, UNUSABLE_EXIT, alerts, all_processes
 from upcall.keeper import ending, processes, records, spec, start
 from upcall.keeper.identity import Identity
 from upcall.keeper.lock import Lock, stood_by
 from upcall.keeper.processes import FOLDER_MARK
 from upcall.keeper.sweeping import Sweep
-from upcall.protocol.errors import Conflict, Invalid
+from upcall.protocol.errors import Conflict, Invalid, NotNow
 from upcall.protocol.numbers import counted, does
 from upcall.protocol.versions import FIRST_RELEASE
 
@@ -143,6 +143,25 @@ def _end_keeper(folder: DataFolder, until: float, meanwhile: Callable[[list[str]
     left = records.read(_status_file(folder)) or {}
     ours = [f"{one['name']} did not end by itself: killed" for one in left.get("processes", ()) if one["killed"]]
     return [*ours, *(f"{task} did not end by itself: killed" for task in left.get("tasks_killed", ()))]
+
+
+def keep_alerts(folder: DataFolder) -> None:
+    """What tells people reads anew who they are, or ends when nobody is left. Nothing where no cluster is up: its next
+    start does it."""
+    if not running(folder):
+        return
+    root = str(folder.root)
+    try:
+        if folder.alerts_file.exists():
+            start.ask(root, "add", ANSWER_TIMEOUT_S, process=alerts(folder))
+        else:
+            start.ask(root, "remove", STOP_ONE_S, name=ALERTS)
+    except start.CannotKeep as error:
+        raise NotNow(
+            f"it is written down, but what tells people does not know yet: {error}",
+            where=root,
+            expected="`upcall up`, which keeps it",
+        ) from None
 
 
 def release(folder: DataFolder) -> str:

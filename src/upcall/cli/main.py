@@ -51,6 +51,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "volume": ("volume", "Volumes that members have left: list, take-back, drop."),
     "logs": ("logs", "Output of a member, of a service, of several; -f follows it."),
     "events": ("events", "What happened, and who asked whom; -f follows it."),
+    "alerts": ("alerts", "Tell people where they are what they must know: add, list, test, remove."),
     "why": ("why", "Who waits for whom, since when and why."),
     "operation": ("why", "Operations: list, force, cancel, pause, resume, assume-dead."),
     "fetch": ("fetch", "Download what packages run, so that they start with no network."),
@@ -83,6 +84,7 @@ NOUNS: Final = frozenset(
         "bundle",
         "secret",
         "access",
+        "alerts",
     }
 )
 """Commands with commands of their own."""

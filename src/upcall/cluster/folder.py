@@ -15,7 +15,7 @@ from upcall.protocol.names import PathName
 from upcall.protocol.releases import newer
 from upcall.protocol.versions import DATA_FOLDER, FIRST_RELEASE
 
-PRIVATE: Final = ("secrets", "secrets/values", "keeper", "master", "host", "logs")
+PRIVATE: Final = ("secrets", "secrets/values", "keeper", "master", "host", "logs", "alerts")
 """Folders in the data folder that nobody else has business in, whoever may pass through it."""
 
 
@@ -114,6 +114,15 @@ class DataFolder:
     @property
     def secret_values(self) -> Path:
         return self.root / "secrets" / "values"
+
+    @property
+    def alerts_file(self) -> Path:
+        """Who is told what a person must know; there only while somebody is."""
+        return self.root / "secrets" / "alerts.json"
+
+    def alerts_state(self, channel: str) -> Path:
+        """What waits to be told there."""
+        return self.root / "alerts" / f"{channel}.json"
 
     def token_file(self, principal: str) -> Path:
         return self.tokens / f"{principal}.token"

@@ -10,6 +10,9 @@ from upcall.cluster.listening import API, PAGE
 UNUSABLE_EXIT: Final = 78
 """The master's exit code when its data folder cannot be used as it is (``EX_CONFIG``): trying again changes nothing."""
 
+ALERTS: Final = "alerts"
+"""What tells people; there while somebody is to be told."""
+
 TURNS_S: Final = 5.0
 """So often a host says that it turns. It runs services' code, and code in C can stop it whole; one that does not turn
 for four times as long is ended and started anew, without that code (:mod:`upcall.service.barred`)."""
@@ -37,6 +40,7 @@ def all_processes(folder: DataFolder, cluster: Cluster) -> list[dict[str, Any]]:
         *(agent(folder, cluster, node) for node in cluster.nodes),
         host(folder),
         *([page] if has_page() else ()),
+        *([alerts(folder)] if folder.alerts_file.exists() else ()),
     ]
 
 
@@ -75,6 +79,10 @@ def host(folder: DataFolder) -> dict[str, Any]:
     data = str(folder.root / "host")
     words = ("--master", str(folder.master_socket), "--token-file", token, "--data", data)
     return {**_python("host", "upcall.service.host", *words), "stop_order": 1, "turns_s": TURNS_S}
+
+
+def alerts(folder: DataFolder) -> dict[str, Any]:
+    return _python(ALERTS, "upcall.alerts", "--data", str(folder.root))
 
 
 def _words(address: tuple[str, int]) -> str:

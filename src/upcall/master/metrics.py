@@ -69,6 +69,8 @@ class _Collector(Collector):
             operations.add_metric(list(labels), count)
         yield operations
         yield GaugeMetricFamily("upcall_operations_waiting", "Operations that wait", value=len(self._views.waiting()))
+        stuck = self._views.stuck()
+        yield GaugeMetricFamily("upcall_operations_stuck", "Live operations that need a person", value=stuck)
 
 
 def _schedules(services: list[ServiceView]) -> Iterator[Metric]:

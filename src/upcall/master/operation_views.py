@@ -112,6 +112,10 @@ class OperationViews:
                 found.append(why.brief())
         return found
 
+    def stuck(self) -> int:
+        """How many stand of which a person was told that he is needed."""
+        return sum(operation.alerted for operation in self._core.state.ledger.standing())
+
 
 def _way(way: Way) -> str:
     """``possible: give orders a second copy: `upcall ...`; costs: room for it``."""

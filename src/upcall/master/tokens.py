@@ -34,7 +34,7 @@ RANKS: Final = {"viewer": 1, "operator": 2, "admin": 3}
 """Each may do what those below it may."""
 SEE_TOO: Final = frozenset({"page"})
 """Not a person's, and may see what a viewer may. What it does for a person it does as that person."""
-OURS: Final = frozenset({"host", "page", "upcall", "browser", "operator", "resources"})
+OURS: Final = frozenset({"host", "page", "upcall", "browser", "operator", "resources", "alerts"})
 """Names that nobody is granted, nor such that begin as an agent's does."""
 
 
