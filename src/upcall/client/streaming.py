@@ -83,6 +83,22 @@ class AsyncClient:
     async def events(self, limit: int) -> list[api.Event]:
         return [api.Event.model_validate(one) for one in await self.call("GET", f"/v1/events?limit={limit}")]
 
+    async def output(self, member: str, lines: int, *, token: str | None = None) -> AsyncIterator[str]:
+        """What the newest task of a member writes, a line at a time: the last ``lines`` of what there is, then as it
+        comes, until the task is over. :class:`NotNow` when the stream breaks."""
+        path = f"{paths.of('tasks', member, 'logs')}?lines={lines}&follow=true"
+        timeout = aiohttp.ClientTimeout(total=None)
+        try:
+            async with self._open().get(
+                dialling.BASE + path, headers=self._headers(token), timeout=timeout
+            ) as response:
+                if response.status >= 400:
+                    raise _error(response.status, await response.read(), f"GET {path}")
+                async for line in response.content:
+                    yield line.decode("utf-8", "replace").rstrip("\r\n")
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise self._away(error) from None
+
     async def follow(self, since: int) -> AsyncIterator[api.Event]:
         """All events after ``since``, each step on the way too, until the stream breaks (:class:`NotNow`); a gap comes
         as an event of that kind."""

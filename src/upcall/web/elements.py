@@ -58,9 +58,11 @@ class TopBar(Part, component=PARTS / "topbar.js"):
 class Nodes(Part, component=PARTS / "nodes.js"):
     shows = "nodes"
 
-    def __init__(self, on_act: OnAct) -> None:
+    def __init__(self, on_act: OnAct, on_output: Callable[[Any], None]) -> None:
+        """``on_output``: somebody wants to see what a member writes."""
         super().__init__(on_act)
         self._props["nodes"] = []
+        self.on("output", lambda event: on_output(event.args))
 
 
 class Services(Part, component=PARTS / "services.js"):

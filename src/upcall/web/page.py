@@ -15,6 +15,7 @@ from upcall.web import panels
 from upcall.web.actions import Asked, asked
 from upcall.web.elements import Confirm, Events, Nodes, Operations, Services, TopBar, head_html
 from upcall.web.live import Live
+from upcall.web.output import Output
 from upcall.web.sessions import Session
 from upcall.web.tabs import Tab, TabContext, Tabs
 
@@ -39,7 +40,7 @@ class Page:
         self._bar = TopBar(self._choose)
         with ui.element("main").classes("u-main") as self._cluster:
             with ui.element("div").classes("u-left"):
-                self._nodes = Nodes(self._act)
+                self._nodes = Nodes(self._act, lambda member: self._output.open(member))
                 self._services = Services()
             with ui.element("div").classes("u-right"):
                 self._operations = Operations(self._act)
@@ -48,6 +49,7 @@ class Page:
             tab.name: ui.element("main").classes("u-main u-pane").style("display: none") for tab in tabs.found
         }
         self._confirm = Confirm(self._confirmed)
+        self._output = Output(live, session.token)
         self._changed()
         self._browser.on_delete(live.listen(self._changed, self._happened))
         session.opened(self._browser.id)

@@ -30,7 +30,7 @@ export default {
         <ul class="u-members">
           <li v-for="one in node.members" :key="one.member" :title="[one.reason, one.address, size(one.used_mib) + ' of ' + size(one.memory_mib), one.cpu_used.toFixed(2) + ' cores', 'incarnation ' + one.incarnation].filter(Boolean).join(' · ')" :data-member="one.member" :data-state="one.state">
             <i class="dot" :class="way(one.state)"></i>
-            <span class="u-name">{{ one.member }}<small>.{{ one.incarnation }}</small></span>
+            <button class="u-name" :aria-label="'Output of ' + one.member" title="What it writes" @click="$emit('output', one.member)">{{ one.member }}<small>.{{ one.incarnation }}</small></button>
             <span class="u-fill"></span>
             <span class="u-num u-mem">{{ one.used_mib ? size(one.used_mib) : "" }}</span>
             <span class="u-num u-age">{{ ago(one.since) }}</span>
