@@ -198,7 +198,7 @@ def test_an_operation_is_forced_with_a_reason_and_a_member_restarted(open_page: 
     expect(row).to_have_attribute("data-state", "done")
     member = page.locator("[data-member='acted.m-0']")
     member.hover()
-    member.locator("button").click()
+    member.get_by_role("button", name="Restart").click()
     dialog.locator("button[type=submit]").click()
     expect(page.locator(".u-toasts")).to_contain_text("restart of acted.m-0")
     assert any(path == "/v1/tasks/acted.m-0/restart" for _, path, _ in master.calls)
