@@ -30,6 +30,8 @@ from upcall.client.blocking import Client
 KEYSPACE: Final = "fast"
 PATIENCE_S: Final = 30.0
 """Of what is not load."""
+SCHEMA_S: Final = 300.0
+"""For nodes to agree on a table."""
 ANOTHER_AFTER_S: Final = 1.0
 OTHERS: Final = 1
 """More would be more load where there is too much of it."""
@@ -61,6 +63,8 @@ def logged_in(
         auth_provider=PlainTextAuthProvider(said.user, said.password),
         protocol_version=5,
         connect_timeout=PATIENCE_S,
+        # On a busy machine nodes agree later on a table than the driver's ten seconds.
+        max_schema_agreement_wait=SCHEMA_S,
         # A node that comes back is talked to at once: the usual is up to ten minutes.
         reconnection_policy=ConstantReconnectionPolicy(RECONNECT_S, max_attempts=None),
         execution_profiles={EXEC_PROFILE_DEFAULT: profile},

@@ -59,7 +59,7 @@ class Played(Cassandra):
     moving: ClassVar[dict[str, str]] = {}
     ranges: ClassVar[list[Range] | None] = None
 
-    async def ask(self, question: Callable[[Any], Any]) -> Any:
+    async def ask(self, question: Callable[[Any], Any], *, once: bool = False) -> Any:
         return question(PlayedRing(self.moving, self.ranges))
 
 

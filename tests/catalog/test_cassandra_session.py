@@ -6,14 +6,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from cassandra.cluster import NoHostAvailable
+from cassandra import InvalidRequest, OperationTimedOut, Unavailable
+from cassandra.cluster import Cluster, NoHostAvailable
 
 from upcall.catalog.cassandra import nodes
 from upcall.catalog.cassandra.ring import Ring as BlockingRing
 from upcall.catalog.cassandra.service import Cassandra
 from upcall.protocol import service as wire
+from upcall.protocol.errors import Conflict, NotNow
 from upcall.protocol.service import Credentials
+from upcall.service.blame import line_of
 from upcall.service.context import Context
+from upcall.service.faults import sentence
 
 
 class Ring:
@@ -91,6 +95,72 @@ async def test_a_question_that_fails_closes_the_session_under_no_other_one(made:
     assert await asked(service) == "answered", "a new one"
     assert await first == "answered"
     assert [ring.closed for ring in made] == [True, False], "the broken one goes with its last question"
+
+
+async def late(ring: Any) -> Any:
+    raise OperationTimedOut(errors={"127.1.1.10:9042": "Client request timeout"}, last_host="127.1.1.10:9042")
+
+
+async def refused(ring: Any) -> Any:
+    raise Unavailable("Cannot achieve consistency level QUORUM")
+
+
+async def closed(ring: Any) -> Any:
+    session = Cluster(["127.0.0.1"])
+    session.shutdown()
+    session.connect()
+
+
+async def wrong(ring: Any) -> Any:
+    raise InvalidRequest("no such table")
+
+
+@pytest.mark.parametrize(
+    ("question", "words"),
+    [
+        (late, "a node did not answer in time"),
+        (refused, "too few nodes are up to answer"),
+        (closed, "the session with the ring was closed; the next look opens another"),
+    ],
+)
+async def test_what_passes_by_itself_is_said_in_words_of_ours_and_may_be_tried_again(
+    made: list[Ring], question: Any, words: str
+) -> None:
+    service = Asked(Context(name="cassandra", options={}))
+    service.see("127.1.1.10")
+    with pytest.raises(NotNow) as caught:
+        assert not await service.ask(question)
+    assert sentence(caught.value) == words
+    assert caught.value.__cause__ is not None
+    assert "cluster.py" not in line_of(caught.value.__cause__)
+
+
+async def test_what_may_not_be_done_twice_is_not_tried_again_once_it_may_have_been_done(made: list[Ring]) -> None:
+    service = Asked(Context(name="cassandra", options={}))
+    service.see("127.1.1.10")
+    with pytest.raises(Conflict, match="a node did not answer in time: whether it was done is not known"):
+        assert not await service.ask(late, once=True)
+    with pytest.raises(NotNow):
+        assert not await service.ask(refused, once=True)
+
+
+async def test_what_a_request_did_wrong_stays_as_it_was_said(made: list[Ring]) -> None:
+    service = Asked(Context(name="cassandra", options={}))
+    service.see("127.1.1.10")
+    with pytest.raises(InvalidRequest):
+        assert not await service.ask(wrong)
+
+
+@pytest.mark.parametrize(("statement", "once"), [("SELECT 1", False), ("  describe x", False), ("UPDATE t SET", True)])
+async def test_a_statement_that_changes_something_is_none_to_repeat(statement: str, once: bool) -> None:
+    told: list[bool] = []
+
+    class Told(Asked):
+        async def ask(self, question: Any, *, once: bool = False) -> Any:
+            told.append(once)
+
+    await Told(Context(name="cassandra", options={})).cql(statement)
+    assert told == [once]
 
 
 async def test_nodes_that_come_or_go_close_the_session_under_nobody(made: list[Ring]) -> None:

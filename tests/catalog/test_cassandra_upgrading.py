@@ -70,7 +70,7 @@ class Played(Cassandra):
     def state(self) -> Any:
         return self.kept
 
-    async def ask(self, question: Callable[[Any], Any]) -> Any:
+    async def ask(self, question: Callable[[Any], Any], *, once: bool = False) -> Any:
         return question(self.ring)
 
 

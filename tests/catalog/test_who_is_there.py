@@ -25,14 +25,14 @@ class PlayedKafka(Kafka):
 
     package = "kafka"
 
-    async def ask(self, question: Callable[[Any], Any]) -> Any:
+    async def ask(self, question: Callable[[Any], Any], *, once: bool = False) -> Any:
         return True
 
 
 class PlayedCassandra(Cassandra):
     package = "cassandra"
 
-    async def ask(self, question: Callable[[Any], Any]) -> Any:
+    async def ask(self, question: Callable[[Any], Any], *, once: bool = False) -> Any:
         return None
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from real_cluster import Cluster
 
 from upcall.protocol.errors import NotNow
-from upcall.protocol.operator import Ask, Drain, OperationView, TaskView, Why
+from upcall.protocol.operator import ActionView, Ask, Drain, OperationView, TaskView, Why
 
 Begin = Callable[..., Cluster]
 """``begin(*install, nodes=, memory_mib_per_node=)``: a cluster with one service installed."""
@@ -21,13 +21,23 @@ WAIT_S = 900.0
 
 
 def act(cluster: Cluster, service: str, action: str, **arguments: Any) -> Any:
-    """One call, as the page and the command line make it. A host that was killed before comes back first."""
+    """Begun and waited for, as the command line does. A host that was killed before comes back first."""
+    begun: list[str] = []
 
     def said() -> list[Any] | None:
         try:
-            return [cluster.client.post(f"/v1/services/{service}/actions/{action}", arguments)]
+            if not begun:
+                begun.append(cluster.client.post(f"/v1/services/{service}/actions/{action}/begin", arguments)["id"])
+            found = ActionView.model_validate(cluster.client.get(f"/v1/actions/{begun[0]}"))
         except NotNow:
             return None
+        if found.state == "running":
+            return None
+        if found.state != "done" and found.waiting_helps:
+            begun.clear()
+            return None
+        assert found.state == "done", f"{action} of {service}: {found.error}"
+        return [found.result]
 
     return cluster.until(f"{service} does {action}", said, WAIT_S)[0]
 

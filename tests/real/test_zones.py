@@ -24,7 +24,6 @@ MINIMUM = 2
 """In sync: what the package sets for three copies."""
 WRITE_EVERY_S = 0.01
 LOOK_EVERY_S = 0.2
-LATE = "may_stop_together gave no answer within"
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +97,20 @@ def in_sync(cluster: Cluster) -> bool:
     return len(found.partitions) == PARTITIONS and all(len(each.isrs) == 3 for each in found.partitions.values())
 
 
+def drained(cluster: Cluster, zone: str) -> bool:
+    """Whether both of its brokers were on their way before either was over."""
+    zones = {node.name: node.zone for node in cluster.client.nodes()}
+    there = [task.member for task in cluster.client.tasks() if zones[task.node] == zone]
+    assert len(there) == 2
+    cluster.upcall("node", "drain", "--zone", zone, "--reason", "the rack moves", timeout_s=WAIT_S)
+    assert {cluster.task(member).state for member in there} == {"held"}
+    (operation,) = [one for one in cluster.client.operations() if one.kind == "maintenance"]
+    assert operation.state == "done"
+    begins, ends = (moments(cluster, operation.id, word) for word in ("begins", "is done"))
+    assert len(begins) == len(ends) == 2
+    return max(begins) < min(ends)
+
+
 def moments(cluster: Cluster, operation: str, word: str) -> list[int]:
     """The numbers of the events at which what lies below the operation came to this."""
     below = {one.id for one in cluster.client.operations(ended=True) if one.parent == operation}
@@ -106,30 +119,27 @@ def moments(cluster: Cluster, operation: str, word: str) -> list[int]:
 
 
 def test_a_zone_is_drained_together_under_load_and_no_write_fails(kafka: Cluster) -> None:
+    """On a busy machine a follower may be late just when the two are asked about as one, or the answer is: they go one
+    after the other then, which is right. So zones are drained until one went together."""
     cluster = kafka
     cluster.until("all replicas are in sync", lambda: in_sync(cluster), WAIT_S)
-    zones = {node.name: node.zone for node in cluster.client.nodes()}
-    there = [task.member for task in cluster.client.tasks() if zones[task.node] == "a"]
-    assert len(there) == 2
     load = Load(client(cluster))
+    drained_s: list[float] = []
     with load.running():
-        began_s = time.monotonic()
-        cluster.upcall("node", "drain", "--zone", "a", "--reason", "the rack moves", timeout_s=WAIT_S)
-        drained_s = time.monotonic() - began_s
-        assert {cluster.task(member).state for member in there} == {"held"}
-        (operation,) = [one for one in cluster.client.operations() if one.kind == "maintenance"]
-        assert operation.state == "done"
-        begins, ends = (moments(cluster, operation.id, word) for word in ("begins", "is done"))
-        assert len(begins) == len(ends) == 2
-        if LATE not in cluster.upcall("logs", "--host", "kafka").stdout:  # Who did not answer in time is asked singly.
-            assert max(begins) < min(ends), "both had begun before either was over"
-        cluster.upcall("node", "undrain", "--zone", "a", timeout_s=WAIT_S)
-        cluster.until_ready(*BROKERS, wait_s=WAIT_S)
-        cluster.until("all replicas are in sync", lambda: in_sync(cluster), WAIT_S)
+        for zone in ("a", "b", "c"):
+            began_s = time.monotonic()
+            went_together = drained(cluster, zone)
+            drained_s.append(time.monotonic() - began_s)
+            cluster.upcall("node", "undrain", "--zone", zone, timeout_s=WAIT_S)
+            cluster.until_ready(*BROKERS, wait_s=WAIT_S)
+            cluster.until("all replicas are in sync", lambda: in_sync(cluster), WAIT_S)
+            if went_together:
+                break
     print(
-        f"drained in {drained_s:.1f} s; {load.acknowledged} of {load.written} acknowledged, {len(load.failed)} failed,"
+        f"drained in {drained_s} s; {load.acknowledged} of {load.written} acknowledged, {len(load.failed)} failed,"
         f" slowest {load.slowest_s:.2f} s, {len(load.under_minimum)} under min.insync.replicas in {load.looks} looks"
     )
+    assert went_together, "in none of three zones had both begun before either was over"
     assert not load.failed
     assert load.acknowledged == load.written > 0
     assert not load.under_minimum

@@ -82,7 +82,8 @@ class Keyspaces(Nodes):
     @action
     async def cql(self, statement: str = Field(min_length=1, max_length=100_000)) -> list[dict[str, Any]]:
         """Executes one CQL statement; gives at most a thousand rows."""
-        return await self.ask(lambda ring: ring.execute(statement))
+        changes = not statement.lstrip().upper().startswith(("SELECT", "DESC"))
+        return await self.ask(lambda ring: ring.execute(statement), once=changes)
 
     @every("7 days", within="10 days")
     @action(timeout_s=3600.0)

@@ -2,7 +2,6 @@
 
 from upcall.catalog.cassandra import health
 from upcall.catalog.cassandra.nodes import Nodes
-from upcall.protocol.errors import NotNow
 from upcall.service import Degraded, filling_disks
 
 
@@ -14,13 +13,6 @@ class Looking(Nodes):
         disks = filling_disks(members.values(), health.MORE_ROOM)
         if not self.members.ready:
             return disks  # Nobody answers: the system tells that itself.
-        try:
-            signs = await self.ask(health.look)
-        except Exception as error:
-            from upcall.catalog.cassandra.ring import passes
-
-            if said := passes(error):
-                raise NotNow(said, where=self.name) from error
-            raise
+        signs = await self.ask(health.look)
         before, self._dropped = self._dropped or {}, dict(signs.dropped)
         return health.told(signs, members, before) + disks

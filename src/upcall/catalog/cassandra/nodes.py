@@ -16,7 +16,7 @@ from upcall.catalog.cassandra.task import makes, node_task
 from upcall.catalog.known import own
 from upcall.catalog.logins import LogsIn
 from upcall.protocol.declaration import Declaration, Resources
-from upcall.protocol.errors import NotNow
+from upcall.protocol.errors import Conflict, NotNow
 from upcall.protocol.service import Credentials, ToolResult
 from upcall.protocol.training import Compiled, Training
 from upcall.service import Derived, Endpoint, Machine, Member, Phase, Pod, Policy, Start, action
@@ -208,8 +208,11 @@ class Nodes(LogsIn, Carries):
             raise NotNow("no node is ready")
         return (await beside.run(config.nodetool_command("status"))).output
 
-    async def ask(self, question: "Callable[[Ring], T]") -> T:
-        """Asks the nodes that are ready, in a thread of this service; the session is kept while they stay the same."""
+    async def ask(self, question: "Callable[[Ring], T]", *, once: bool = False) -> T:
+        """Asks the nodes that are ready, in a thread of this service; the session is kept while they stay the same.
+
+        What passes by itself is :class:`NotNow`, in words of ours. ``once``: it is nothing that may be done twice, so
+        where nobody knows whether it was done, that is said (:class:`Conflict`), and it is not tried again."""
         addresses = tuple(member.address for member in self.members.values() if member.ready)
         if not addresses:
             raise NotNow("no node is ready", where=self.name)
@@ -219,19 +222,28 @@ class Nodes(LogsIn, Carries):
             ring = await self.blocking(_connect, addresses, members, await self.own_login())
             before, self._ring = self._ring, ring
         self._asked[ring] += 1
+        begun = False
         try:
             await self._close_unused(before)
             if not self._has_reader:
                 self._has_reader = await self._makes_reader(ring)
+            begun = True
             answer = await self.blocking(question, ring)
             if ring.stale and self._ring is ring:
                 self._ring = None
             return answer
-        except Exception:
+        except Exception as error:
             # What broke may be the session: the next question gets a new one.
             if self._ring is ring:
                 self._ring = None
-            raise
+            from upcall.catalog.cassandra.ring import passes, was_refused
+
+            if not (said := passes(error)):
+                raise
+            if once and begun and not was_refused(error):
+                look = "a look whether it was done, and the same again if not"
+                raise Conflict(f"{said}: whether it was done is not known", where=self.name, expected=look) from error
+            raise NotNow(said, where=self.name) from error
         finally:
             self._asked[ring] -= 1
             await self._close_unused(ring)

@@ -45,13 +45,18 @@ def passes(error: BaseException) -> str:
         case NoHostAvailable():
             return "no node of the ring answers"
         case OperationTimedOut() | Timeout():
-            return f"a node did not answer within {TIMEOUT_S:g} s"
+            return "a node did not answer in time"
         case Unavailable():
             return "too few nodes are up to answer"
         case ConnectionException() | ConnectionBusy():
             return "the connection to a node broke"
     # What a request did wrong is a class of its own: this one is the driver's word for a session that it closed.
     return "the session with the ring was closed; the next look opens another" if type(error) is DriverException else ""
+
+
+def was_refused(error: BaseException) -> bool:
+    """Nothing was done of what was asked: too few nodes are up to begin it."""
+    return isinstance(error, Unavailable)
 
 
 def on_the_way(states: Mapping[str, str]) -> dict[str, str]:
