@@ -62,6 +62,14 @@ async def test_a_full_disk_refuses_it_with_numbers() -> None:
     )
 
 
+async def test_replicas_that_would_share_a_rack_refuse_it_with_numbers() -> None:
+    apart = of(zones=lambda _kafka: {1: "a", 2: "b", 3: "b", 4: "c"}, copies=((1, 2, 4),))
+    answer = await said(apart, 4, "broker-3")
+    assert answer.word == "decline"
+    assert answer.reason.startswith("writes-0 is in 3 racks, and would be in 2: 3 brokers would be left")
+    assert (await said(apart, 4, "broker-2")).word == "accept"
+
+
 async def test_too_few_controllers_refuse_it() -> None:
     assert "2 brokers would be left" in (await said(Asked, 3, "broker-2")).reason
 

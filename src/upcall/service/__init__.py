@@ -32,6 +32,7 @@ from upcall.service.endpoints import Endpoint
 from upcall.service.goals import Derived, Machine, ServiceGoals, unmet, usual
 from upcall.service.member import Member, MemberSet, ToolFailed
 from upcall.service.needs import Need
+from upcall.service.numbering import from_the_fullest
 from upcall.service.options import ServiceOptions
 from upcall.service.pod import Pod
 from upcall.service.relieving import filling_disks
@@ -95,6 +96,7 @@ __all__ = [
     "defer",
     "every",
     "filling_disks",
+    "from_the_fullest",
     "hopeless",
     "in_place",
     "literal",

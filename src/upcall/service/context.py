@@ -138,6 +138,8 @@ class Context:
     """Operation -> why it was not answered, as the log has it already."""
     coming: frozenset[str] = frozenset()
     """Members that an update brings, and whose turn has not come: nobody waits for them, and nothing counts on them."""
+    chosen: tuple[str, ...] = ()
+    """Members that the last change wants there to be: who leaves is chosen once."""
     declined: dict[str, str] = field(default_factory=dict)
     """Operation -> why it was declined, of the newest."""
     made: tuple[Mapping[str, wire.Member], list[Pod], MemberSet] | None = None
@@ -163,6 +165,15 @@ class Context:
             yield
         finally:
             self.pods = self.built = None
+
+    @contextlib.contextmanager
+    def only(self, pod: Pod) -> Iterator[None]:
+        """While the service chooses who leaves a pod, all of it is there."""
+        pods, self.pods = self.pods, [pod]
+        try:
+            yield
+        finally:
+            self.pods = pods
 
     async def blocking(self, function: Callable[..., R], *args: Any, **kwargs: Any) -> R:
         if self.inline:

@@ -78,6 +78,8 @@ class Course(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     base_names: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     """All members that are, or were to be, since ``base``."""
+    chosen: tuple[str, ...] = ()
+    """Members that there are to be after it."""
     upgrade: bool = False
     touched: tuple[str, ...] = ()
     """Names of all changes since ``base``: what was changed while members run may have to be changed back."""
@@ -147,9 +149,11 @@ def next_course(
 def with_differences(course: Course, *, was: Iterable[str], wanted: Iterable[str], touched: Iterable[str]) -> Course:
     """Once what it changes was looked at: names of members before and after, and of the changes."""
     base_names = course.base_names or tuple(was)
-    names = tuple(dict.fromkeys([*base_names, *course.names, *wanted]))
+    chosen = tuple(wanted)
+    names = tuple(dict.fromkeys([*base_names, *course.names, *chosen]))
     return replace(
         course,
+        chosen=chosen,
         base_names=base_names,
         names=names,
         touched=tuple(dict.fromkeys([*course.touched, *touched])),

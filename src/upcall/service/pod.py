@@ -54,6 +54,8 @@ class Pod:
     """Whether the members count for the service's minimum (a job beside a service does not)."""
     endpoints: Iterable[Endpoint | str] = field(default=())
     """A plain word is a port's name, and the endpoint's."""
+    numbers: tuple[int, ...] | None = None
+    """Of its members, where some between them have left; the system says them."""
 
     def __post_init__(self) -> None:
         for name in (self.name, *(self.names or ())):
@@ -66,7 +68,8 @@ class Pod:
     def member_names(self) -> tuple[str, ...]:
         if self.names is not None:
             return self.names
-        return tuple(f"{self.name}-{index}" for index in range(self.count))
+        numbers = range(self.count) if self.numbers is None else self.numbers
+        return tuple(f"{self.name}-{number}" for number in numbers)
 
     @property
     def declared_endpoints(self) -> tuple[Endpoint, ...]:

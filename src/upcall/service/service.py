@@ -55,6 +55,7 @@ from upcall.service.files import PackageFiles
 from upcall.service.goals import Derived, Machine, ServiceGoals, that_has_goals
 from upcall.service.member import Member, MemberSet
 from upcall.service.needs import Bound
+from upcall.service.numbering import from_the_fullest
 from upcall.service.options import ServiceOptions
 from upcall.service.pod import Pod
 from upcall.service.questions import method_of
@@ -202,6 +203,12 @@ class Service(Backups, PackageFiles):
         """May this member leave for good? Default: not where it has volumes and no :meth:`leave` moves its data away;
         else as a careful stranger would stop it."""
         return stranger.may_scale_in(self, member, why, moves_data=overridden(self, "leave"))
+
+    def who_leaves(self, members: tuple[Member, ...], count: int) -> Iterable[Member]:
+        """Who leaves for good when so many of these members of a pod are too many. Pure: by what is known of their
+        places; no system is asked. Default: from the zone that has most, in it from the node that has most, the highest
+        number. Who never came, or leaves already, leaves before."""
+        return from_the_fullest(members, count)
 
     async def may_uninstall(self, why: Operation) -> Verdict:
         """May the whole service go? Asked once. Volumes stay for a grace."""
@@ -394,7 +401,8 @@ class Service(Backups, PackageFiles):
         be left out. ``option`` sets its size. ``majority``: what a majority has kept is enough, the others fill
         themselves from it; else all of it is needed. Once a member has started here, what lies there is what one left
         that went for good."""
-        if any(self._context.members[name].starts for name in pod.member_names if name in self._context.members):
+        started = tuple(name for name, member in self._context.members.items() if member.starts)
+        if self._numbers(pod, started):
             return pod
         kept, lost = self._numbers(pod, self._context.left_behind), self._numbers(pod, self._context.lost_behind)
         was = len(kept) + len(lost)

@@ -18,6 +18,7 @@ from upcall.service.blame import in_words_with_line, method_at
 from upcall.service.consent import Verdict, accept, decline, defer
 from upcall.service.context import Context
 from upcall.service.member import Member, MemberSet
+from upcall.service.numbering import numbered
 from upcall.service.pod import Pod
 from upcall.service.questions import NoAnswer, checked, method_of
 
@@ -68,7 +69,8 @@ def members(service: "Service", context: Context) -> MemberSet:
         for index, name in enumerate(names):
             peers = tuple(other for other in names if other != name)
             seen = context.members.get(name, Seen(name=name))
-            found.append(Member(name, pod.name, index, seen, peers, _runner=context.run_tool))
+            number = index if pod.numbers is None else pod.numbers[index]
+            found.append(Member(name, pod.name, number, seen, peers, _runner=context.run_tool))
             named.add(name)
     for name, seen in context.members.items():
         if name not in named:
@@ -80,7 +82,7 @@ def members(service: "Service", context: Context) -> MemberSet:
 def pods_of(service: "Service") -> list[Pod]:
     """Asked of the expert's code once for each look at the service, else anew: an action may have changed them."""
     pods = service._context.pods
-    return service.pods() if pods is None else pods
+    return numbered(service, service.pods()) if pods is None else pods
 
 
 def _has_volumes(service: "Service", pod: Pod, member: Member) -> bool:

@@ -177,6 +177,7 @@ class Updating:
         kept = await self._memory.get(KEY)
         found = msgspec.convert(kept, Course) if kept else None
         self._course = self._kept = found if found is not None and found.life == life else None
+        self._service._context.chosen = self._course.chosen if self._course is not None else ()
         if self._course is not None:
             self._restored(self._course)
 
@@ -204,6 +205,7 @@ class Updating:
                 courses.next_course(last, life=life, revision=revision, was=was, options=options, upgrade=upgrade),
                 last,
             )
+            self._service._context.chosen = self._course.chosen
             self._restored(self._course)
             self._effects, self._back_said = [], ""
             self._gates.begins()

@@ -17,6 +17,7 @@ from upcall.protocol.service import Declare, Endpoint, Endpoints, MemberWanted, 
 from upcall.service.blame import a, method_at
 from upcall.service.docket import SILENCE_PAUSE_S
 from upcall.service.member import Member
+from upcall.service.numbering import numbered
 from upcall.service.pod import Pod
 from upcall.service.service import Service, overridden
 from upcall.service.steps import Phase, Start
@@ -142,7 +143,7 @@ def endpoints(service: Service) -> Endpoints:
 
 def checked(service: Service) -> list[Pod]:
     """Its pods, once no name is used twice."""
-    listed = _given_many(service, "pods", service.pods(), Pod)
+    listed = numbered(service, _given_many(service, "pods", service.pods(), Pod))
     seen: dict[str, str] = {}
     for pod in listed:
         for name in pod.member_names:

@@ -1,7 +1,9 @@
 """Nodes come and leave: their ranges are streamed, and what was given away is cleaned up."""
 
 import asyncio
+from collections.abc import Set
 
+from upcall.catalog import spreading
 from upcall.catalog.cassandra import bounds, config, fitting
 from upcall.catalog.cassandra.consent import Consent
 from upcall.catalog.cassandra.nodes import last_line
@@ -26,7 +28,9 @@ class Scaling(Consent):
         if names & {*bounds.SETTINGS, "memory_mib"} and (too_much := self.cannot_carry(wanted)):
             return decline(too_much)
         if wanted.nodes < self.options.nodes:
-            return await self._may_shrink(wanted.nodes)
+            members = self.members.of("node")
+            leaving = self.who_leaves(tuple(members), max(len(members) - wanted.nodes, 0))
+            return await self._may_shrink({member.name for member in leaving}, wanted.nodes)
         away = self.members.away("node")
         if wanted.nodes > self.options.nodes and away:
             return defer(f"{', '.join(away)} is away: who joins takes its ranges from every node", retry_after=5)
@@ -38,17 +42,25 @@ class Scaling(Consent):
         away = [each.name for each in self.members.values() if not each.ready]
         if away:
             return defer(f"{', '.join(away)} is away: ranges go from the node that leaves to the others", retry_after=5)
-        said = await self._may_shrink(len(self.members) - len(leaving))
+        said = await self._may_shrink({*leaving}, len(self.members) - len(leaving))
         if said.word != "accept":
             return said
         cost = await self.cost(node)
         return cost if isinstance(cost, Verdict) else accept()
 
-    async def _may_shrink(self, left: int) -> Verdict:
+    def who_leaves(self, members: tuple[Member, ...], count: int) -> list[Member]:
+        """From the fullest racks: each range has a copy in as many as there are."""
+        return spreading.from_the_fullest_rack(members, count, per_node=self.options.per_node)
+
+    async def _may_shrink(self, leaving: Set[str], left: int) -> Verdict:
         if not any(node.ready for node in self.members.values()):
             return defer("no node is ready that could say what lies where", retry_after=5)
         copies, used_mib = await self.ask(lambda ring: (ring.copies(), ring.used_mib()))
         why = fitting.objection(left, copies, used_mib, self.options.disk_mib)
+        if not why:
+            nodes, per_node = self.members.values(), self.options.per_node
+            after = spreading.racks((node for node in nodes if node.name not in leaving), per_node=per_node)
+            why = spreading.objection(copies, spreading.racks(nodes, per_node=per_node), after)
         return decline(why) if why else accept()
 
     async def leave(self, node: Member | None, why: Operation) -> None:

@@ -76,7 +76,7 @@ class Brokers(LogsIn, Carries):
         options, names = self.options, self.pod("broker").member_names
         # At a new place the volume is empty, and one that comes later finds others that have data: both join the quorum
         # that exists (see after_ready). A lone broker has none to join, whatever was there before.
-        founders = self.members.of("broker")[: config.FOUNDERS]
+        founders = [each for each in self.members.of("broker") if node_id(each) <= config.FOUNDERS]
         founding = {node_id(each): each.name for each in founders if each.role != "joining"}
         joins = (member.replacing or node_id(member) not in founding) and len(names) > 1
         first = () if joins else config.voters(self.cluster_id, founding)

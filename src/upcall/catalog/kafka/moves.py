@@ -7,8 +7,11 @@ Brokers hold as many replicas as their neighbours, give or take one, and a parti
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
+from typing import Final
 
 from upcall.catalog.kafka.partitions import Partition
+
+NAMED_MAX: Final = 3
 
 Targets = dict[Partition, list[int]]
 """Of each partition that moves: who is to have its replicas."""
@@ -83,6 +86,14 @@ def _held(partitions: Iterable[Partition], brokers: Iterable[int]) -> Counter[in
     held = Counter(dict.fromkeys(brokers, 0))
     held.update(broker for each in partitions for broker in each.replicas if broker in held)
     return held
+
+
+def in_fewer_zones(wanted: Targets, zones: Zones) -> list[tuple[Partition, int, int]]:
+    """Partitions whose replicas would be in fewer zones than they are, the first few of them: with how many now, and
+    then."""
+    counted = ((each, len({zones.get(one) for one in each.replicas}), to) for each, to in wanted.items())
+    found = [(each, before, len({zones.get(one) for one in to})) for each, before, to in counted]
+    return [each for each in found if each[2] < each[1]][:NAMED_MAX]
 
 
 def too_many_replicas(partitions: Iterable[Partition], brokers: int) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from upcall.catalog import spreading
 from upcall.catalog.kafka import config, moves
 from upcall.catalog.kafka.brokers import id_of, node_id
 from upcall.catalog.kafka.moving import Moving
@@ -36,6 +37,10 @@ class Scaling(Voting):
             await self._moving.call_off()
             raise
 
+    def who_leaves(self, members: tuple[Member, ...], count: int) -> list[Member]:
+        """From the fullest racks: replicas of a partition are in as many as there are."""
+        return spreading.from_the_fullest_rack(members, count, per_node=self.options.per_node)
+
     async def may_scale_in(self, broker: Member, why: Operation) -> Verdict:
         """While those that stay have room for all replicas, and are enough for them and for a majority."""
         staying = self._staying(broker, why)
@@ -48,6 +53,11 @@ class Scaling(Voting):
         if behind := out_of_sync(partitions):
             return defer(f"{counted(behind)} not in sync ({named(behind)})", retry_after=5)
         wanted = moves.away(partitions, {node_id(broker), *map(id_of, why.leaving)}, staying, self.zones())
+        if closer := moves.in_fewer_zones(wanted, self.zones()):
+            said = ", ".join(f"{each} is in {before} racks, and would be in {after}" for each, before, after in closer)
+            return decline(
+                f"{said}: {len(staying)} brokers would be left; fewer that leave, or others, keep them apart"
+            )
         sizes, limit = await self._moving.sizes(self.ready_ids()), int((self.options.disk_mib << 20) * FILLED_MAX)
         if full := moves.without_room(wanted, sizes, limit):
             said = ", ".join(f"broker-{each - 1} {size >> 20} MiB" for each, size in sorted(full.items()))

@@ -4,6 +4,7 @@ from typing import Any
 
 from upcall.catalog.kafka import config, quorum
 from upcall.catalog.kafka.brokers import Brokers, founded, node_id
+from upcall.catalog.spreading import from_the_fullest_rack
 from upcall.service import Member, action
 
 
@@ -28,9 +29,12 @@ class Voting(Brokers):
         return self._voters[1]
 
     async def seat(self, *leaving: Member) -> None:
-        """An odd number votes, the first ones: who has no vote and should gets one, before others lose theirs."""
+        """An odd number votes, in as many racks as there are, the first ones of these: who has no vote and should gets
+        one, before others lose theirs."""
         brokers = self.but(*leaving)
-        seats = {node_id(broker): broker for broker in brokers[: quorum.seats(len(brokers))]}
+        spare = len(brokers) - quorum.seats(len(brokers))
+        without = {*map(node_id, from_the_fullest_rack(brokers, spare, per_node=self.options.per_node))}
+        seats = {node_id(broker): broker for broker in brokers if node_id(broker) not in without}
         beside = self.beside(*leaving)
         standing = await quorum.voters(beside)
         self._voters = None
