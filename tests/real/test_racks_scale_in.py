@@ -29,7 +29,7 @@ def placed(cluster: Cluster) -> dict[str, str]:
 
 def test_four_of_six_are_in_three_racks_and_a_machine_with_two_of_them_may_go(cassandra: Cluster) -> None:
     with logged_in(cassandra) as session, Load(session) as load:
-        said = cassandra.upcall("update", "cassandra", "--set", "nodes=4", "--dry-run", timeout_s=WAIT_S)
+        said = cassandra.upcall("update", "cassandra", "--set", "nodes=4", "--dry-run", timeout_s=WAIT_S).stdout
         cassandra.upcall("update", "cassandra", "--set", "nodes=4", timeout_s=3 * WAIT_S)
         left = placed(cassandra)
         assert sorted(Counter(left.values()).values()) == [1, 1, 2], left
