@@ -459,6 +459,7 @@ def test_a_write_waits_shortly_for_a_follower_that_has_not_heard_of_its_new_lead
     assert all(int(wait) <= 50 for wait in waits.values())
     assert set(waits) == {"replica.fetch.backoff", "replica.fetch.wait.max"}
     assert "\ncontroller.quorum.append.linger.ms=5\n" in properties
+    assert "\ninitial.broker.registration.timeout.ms=1800000\n" in properties
 
 
 async def test_what_is_watched_changes_when_a_replica_is_in_sync_again_and_at_no_other_time() -> None:

@@ -44,6 +44,10 @@ FETCH_WAIT_MS: Final = 50
 """How long a follower's question stands where nothing is written."""
 DECIDES_WITHIN_MS: Final = 5
 """How long the controllers wait for more before they write what they decided."""
+REGISTERS_WITHIN_MS: Final = 1_800_000
+"""How long a broker that starts waits for controllers before it ends by itself: as long as a start may take here.
+Kafka's own minute is over before the others are there where all of them start at once on a machine without time for it,
+and each that ends so makes it later for the rest."""
 QUOTA: Final = "producer_byte_rate"
 DEFAULT_USER: Final = ("--entity-type", "users", "--entity-default")
 JARS: Final = "{{artifact.kafka.classpath}}:{{artifact.extras.classpath}}"
@@ -145,6 +149,7 @@ def server_properties(
         # A broker that was killed and starts again waits for the end of its own old session: 3 s instead of 9.
         "broker.session.timeout.ms": "3000",
         "broker.heartbeat.interval.ms": "500",
+        "initial.broker.registration.timeout.ms": str(REGISTERS_WITHIN_MS),
         **handover_settings(),
     }
     settings.update(literally(dict(options or {})))
