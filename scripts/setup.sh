@@ -32,12 +32,24 @@ if ! [ -x .venv/bin/python ]; then
   fi
 fi
 
+# A proxy with an authority of its own: pip and uv each hear of it by another name.
+cert=${SSL_CERT_FILE:-${PIP_CERT:-${REQUESTS_CA_BUNDLE:-}}}
+if [ -n "$cert" ]; then
+  [ -r "$cert" ] || { say "$cert cannot be read; SSL_CERT_FILE names the certificates of a proxy with an authority of its own"; exit 1; }
+  export SSL_CERT_FILE=${SSL_CERT_FILE:-$cert} PIP_CERT=${PIP_CERT:-$cert}
+fi
+fetched() {
+  "$@" && return
+  say "what is needed was not fetched; behind a proxy with an authority of its own: SSL_CERT_FILE=/path/of/its/certificates.pem make"
+  exit 1
+}
+
 say "installing $requirements into .venv"
 awk '/^uv==/ {found = 1; print; next} found && /^ +--hash/ {print; next} found {exit}' "$requirements" > .venv/uv.txt
 sed -i '$ s/ \\$//' .venv/uv.txt
-.venv/bin/python -m pip install -q --require-hashes --no-deps -r .venv/uv.txt
+fetched .venv/bin/python -m pip install -q --require-hashes --no-deps -r .venv/uv.txt
 # Compiled here, once: where Python is told to write no bytecode, each of our processes would compile all that it imports.
-.venv/bin/uv pip sync -q --compile-bytecode --python .venv/bin/python --require-hashes "$requirements"
+fetched .venv/bin/uv pip sync -q --compile-bytecode --python .venv/bin/python --require-hashes "$requirements"
 .venv/bin/uv pip install -q --python .venv/bin/python --no-deps --editable .
 .venv/bin/python -m compileall -q -j 0 src/upcall
 touch "$stamp"

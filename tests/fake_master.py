@@ -133,6 +133,8 @@ class FakeMaster:
         """Stops below whatever is asked of a node."""
         self.blocked = ""
         """Why every new service is blocked."""
+        self.nodes_are_late = 0
+        """So often none of them has been heard of since it started."""
         self.refused = ""
         """A service that is refused when it is asked for, for a reason that only the master knows."""
         self.since = time.time()
@@ -560,6 +562,9 @@ class FakeMaster:
 
     async def _node_verb(self, request: web.Request) -> web.Response:
         name, verb = request.match_info["node"], request.match_info["verb"]
+        if self.nodes_are_late:
+            self.nodes_are_late -= 1
+            return problem(503, "not_now", f"{name} has not registered yet", "node")
         if name not in self.nodes:
             return problem(404, "not_found", f"no node {name!r}", "node", ", ".join(self.nodes))
         asked = await request.json()

@@ -92,6 +92,16 @@ def test_a_setting_without_a_value_is_refused(run: Run, master: FakeMaster) -> N
     assert not master.services
 
 
+def test_a_drain_waits_for_a_node_that_the_master_has_not_heard_of_since_its_start(
+    run: Run, master: FakeMaster
+) -> None:
+    master.nodes_are_late = 2
+    result = run("node drain node-2 --no-wait")
+    assert result.exit_code == 0
+    assert "not now: node-2 has not registered yet" in result.stderr
+    assert master.nodes["node-2"].state == "draining"
+
+
 def test_drain_waits_and_shows_who_defers(run: Run, master: FakeMaster) -> None:
     result = run("node drain node-2 --reason disks")
     assert result.exit_code == 0, result.output

@@ -365,3 +365,14 @@ def test_a_key_whose_operation_came_to_nothing_can_be_wished_again(kind: Simulat
     world.die()
     world.boot()
     assert world.send(wish).operation == second
+
+
+@pytest.mark.parametrize(("stateful", "said"), [(True, "; volumes are kept"), (False, "")])
+def test_a_shutdown_speaks_of_volumes_where_there_are_some(kind: SimulatedKind, stateful: bool, said: str) -> None:
+    made = World(kind=kind, node_count=3)
+    made.install("web", ("w0",), minimum=0, stateful=stateful)
+    made.advance(5)
+    made.send(given.Propose(kind="shutdown", asked_by="ann"))
+    made.advance(60)
+    (down,) = made.ledger.operations()
+    assert (down.state, down.outcome) == ("done", f"everything has ended{said}")

@@ -1,10 +1,12 @@
 """A preview names who would restart, as the change itself then does it: also after one that failed in the middle, and
 where the code that runs is broken itself."""
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import pytest
+from sample_services import Plain
 from test_edited_code import EDITED, Better, Web
 from test_updates import Cache, command, launched_since, over, with_a_canary_that_crashes
 
@@ -174,3 +176,19 @@ def test_a_dry_run_of_a_new_file_judges_the_file_where_the_code_that_runs_does_n
         assert (said.answer, said.come) == ("accept", ("web-0", "web-1"))
 
     lived(Sick, script, kind="kernel", edits={EDITED: Better}, raises=True)
+
+
+def test_who_does_not_answer_in_time_is_asked_again_without_harm(live: Live) -> None:
+    class Busy(Plain):
+        async def may_update(self, update: Any, why: Operation) -> Verdict:
+            await asyncio.sleep(3600)
+            return accept()
+
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        said = (await life.master.preview(count=4)).answer
+        late = f"no answer yet: it has not answered within {life.code.answer_timeout_s:g} s"
+        assert said.startswith(late)
+        assert said.endswith("asking again is harmless")
+
+    live(Busy, script, cluster={"nodes": 5})

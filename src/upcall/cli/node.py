@@ -1,6 +1,7 @@
 """``upcall node``: machines. A drain asks the services first; undrain brings back what it held."""
 
 import time
+from collections.abc import Callable
 from typing import Annotated, Final, Literal
 
 import typer
@@ -9,11 +10,13 @@ from pydantic import BaseModel
 from upcall.cli.asking import Yes, confirm
 from upcall.cli.event_stream import EventStream
 from upcall.cli.output import mib
+from upcall.cli.patience import patiently
 from upcall.cli.session import Session, command, commands
 from upcall.cli.status import NODE_COLUMNS, node_row
 from upcall.cli.values import parse_pairs
 from upcall.cli.waiting import PATIENCE_S, REFRESH_S, wait_for
 from upcall.client import paths
+from upcall.client.blocking import KEPT_PATIENCE_S
 from upcall.protocol.errors import Conflict, NotFound
 from upcall.protocol.operator import (
     DRAIN_WINDOW_S,
@@ -104,7 +107,7 @@ def drain(
     _named(nodes, zone)
     if zone or len(nodes or ()) != 1:
         request = DrainTogether.model_validate({**given, "nodes": nodes or [], "zone": zone})
-        operation = session.client.operation_of("/v1/maintenance", request)
+        operation = _once_there(session, "drain", lambda: session.client.operation_of("/v1/maintenance", request))
     else:
         operation = _asked(session, (nodes or [""])[0], "drain", Drain.model_validate(given))
     _wait(session, operation, "drain", no_wait)
@@ -169,7 +172,13 @@ def _named(nodes: list[str] | None, zone: str) -> None:
 
 
 def _asked(session: Session, node: str, verb: str, request: BaseModel) -> OperationView:
-    return session.client.operation_of(paths.of("nodes", node, verb), request)
+    path = paths.of("nodes", node, verb)
+    return _once_there(session, verb, lambda: session.client.operation_of(path, request))
+
+
+def _once_there(session: Session, verb: str, ask: Callable[[], OperationView]) -> OperationView:
+    """A master that has just started has not heard of its nodes yet: that is waited for as for the master itself."""
+    return patiently(session, ask, verb, KEPT_PATIENCE_S, twice=False)
 
 
 def _wait(session: Session, operation: OperationView, verb: str, no_wait: bool) -> None:

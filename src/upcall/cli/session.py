@@ -6,7 +6,7 @@ A command is a plain function whose first parameter is :class:`Here`. :func:`com
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,6 +18,7 @@ from upcall.cli import keeping
 from upcall.cli.exits import INTERRUPTED_EXIT
 from upcall.cli.main import LEFT_OUT, markup
 from upcall.cli.output import Output
+from upcall.cli.typed import as_typed
 from upcall.client.blocking import KEPT_PATIENCE_S, Client
 from upcall.client.folder import cluster_of, folder_at
 from upcall.cluster.control_plane import Reached
@@ -111,7 +112,7 @@ def command(app: typer.Typer, name: str, **options: Any) -> Callable[[Callable[.
         @functools.wraps(function)
         def wrapper(**arguments: Any) -> None:
             session = Session(arguments.pop("data_folder"), arguments.pop("output_form"))
-            run_within(session, lambda: function(session, **arguments))
+            run_within(session, lambda: function(session, **arguments), own)
 
         parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in (*own, *shared)]
         wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
@@ -124,16 +125,16 @@ def command(app: typer.Typer, name: str, **options: Any) -> Callable[[Callable[.
     return register
 
 
-def run_within(session: Session, action: Callable[[], None]) -> None:
-    """Run it; an error becomes words on standard error and exit code 1, Ctrl-C 130."""
+def run_within(session: Session, action: Callable[[], None], parameters: Iterable[inspect.Parameter] = ()) -> None:
+    """Run it; an error becomes words on standard error and exit code 1, Ctrl-C 130. ``parameters``: what was typed."""
     try:
         action()
     except UpcallError as error:
-        session.out.problem(error.problem)
+        session.out.problem(as_typed(error.problem, parameters))
         raise typer.Exit(1) from None
     except ValidationError as error:
         # A request that could not even be made: the words are those of the API, which would refuse it too.
-        session.out.problem(refusal(error.errors(include_url=False)).problem)
+        session.out.problem(as_typed(refusal(error.errors(include_url=False)).problem, parameters))
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         session.out.note("interrupted")

@@ -174,7 +174,9 @@ def _shut_down(book: Book, operation: Operation) -> None:
             )
             book.emit(Tell(service=service, operation=begun.id, what="begun", text=operation.reason))
     elif operation.state == "executing" and not _running(book):
-        book.advance(operation, "incarnation over", outcome="everything has ended; volumes are kept")
+        kept = any(service.stateful for service in book.services.values())
+        words = "everything has ended; volumes are kept" if kept else "everything has ended"
+        book.advance(operation, "incarnation over", outcome=words)
         for service in sorted(book.services):
             book.emit(Tell(service=service, operation=operation.id, what="ended"))
 

@@ -19,7 +19,7 @@ from upcall.service.course import Course
 from upcall.service.options import validated
 from upcall.service.proposed import Looked, looked_at, would_be
 from upcall.service.service import Service
-from upcall.service.stranger import asked
+from upcall.service.stranger import asked, was_late
 from upcall.service.trying import Refused
 from upcall.service.while_running import sorted_out
 
@@ -52,7 +52,7 @@ async def preview(service: Service, revision: wire.Revision, last: Course | None
         live_first=_told_first(service, shown) if shown is not None else "",
         come=come,
         leave=leave,
-        answer=_words(verdict),
+        answer=_words(verdict, service, revision.kind),
         declined=declined,
         unasked=unasked,
         next=await _first_step(looked.code.service, restart) if _is_known(service, looked, revision) else "",
@@ -137,7 +137,7 @@ async def _first_step(service: Service, restart: Iterable[str]) -> str:
         return ""
     canary = service.canary(members)
     said = await asked(service, would_be("restart", canary.name, incarnation=canary.incarnation))
-    return f"restart of {canary.name}: {_words(said)}"
+    return f"restart of {canary.name}: {_words(said, service, 'restart')}"
 
 
 def _told_first(service: Service, found: Comparison) -> str:
@@ -146,7 +146,12 @@ def _told_first(service: Service, found: Comparison) -> str:
     return service.canary(ready).name if ready and sorted_out(service, found.live).each else ""
 
 
-def _words(verdict: Verdict | None) -> str:
+def _words(verdict: Verdict | None, service: Service, kind: str) -> str:
+    if verdict is None and was_late(service, would_be(kind)):
+        return (
+            f"no answer yet: it has not answered within {service.answer_timeout_s:g} s, as on a busy machine;"
+            " nothing was changed, and asking again is harmless"
+        )
     if verdict is None:
         return "no answer (`upcall logs --host` says why)"
     return f"{verdict.word}: {verdict.reason}" if verdict.reason else verdict.word

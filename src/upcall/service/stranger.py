@@ -46,6 +46,9 @@ NAMED_MAX: Final = 8
 ENDS_AGAIN: Final = 3
 """Ends in short succession from which a member ends again and again; two may be bad luck."""
 
+LATE: Final = "within "
+"""How the reason of a silence begins that is none but slowness."""
+
 SAID_MAX: Final = 1000
 """Operations whose silence is remembered as told."""
 
@@ -220,7 +223,7 @@ async def asked(service: "Service", operation: Operation) -> Verdict | None:
                 given = await service.answer_one(operation)
             return checked(type(service), operation.kind, method, given)
     except TimeoutError:
-        say(service, operation, f"within {service.answer_timeout_s:g} s: {method_at(type(service), method)}", None)
+        say(service, operation, f"{LATE}{service.answer_timeout_s:g} s: {method_at(type(service), method)}", None)
     except UpcallError as error:
         say(service, operation, f"because: {in_words_with_line(error)}", None)
     except Exception as error:
@@ -228,6 +231,11 @@ async def asked(service: "Service", operation: Operation) -> Verdict | None:
         told = None if isinstance(error, NoAnswer) else error
         say(service, operation, f"because: {service.raised(what, error)}", told)
     return None
+
+
+def was_late(service: "Service", operation: Operation) -> bool:
+    """Its last silence was no error: the deadline of the question was over."""
+    return service._context.said.get(operation.id, "").startswith(LATE)
 
 
 def say(service: "Service", operation: Operation, why: str, error: Exception | None) -> None:
