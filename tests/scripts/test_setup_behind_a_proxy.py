@@ -1,4 +1,4 @@
-"""The first ``make`` behind a proxy with an authority of its own: pip and uv hear of it, and what is missing is said."""
+"""The first ``make`` behind a proxy with an authority of its own: pip and uv hear of it; what is missing is said."""
 
 import os
 import shutil
