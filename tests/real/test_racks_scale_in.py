@@ -28,18 +28,19 @@ def placed(cluster: Cluster) -> dict[str, str]:
 
 
 def test_four_of_six_are_in_three_racks_and_a_machine_with_two_of_them_may_go(cassandra: Cluster) -> None:
-    with logged_in(cassandra) as session, Load(session) as load:
-        said = cassandra.upcall("update", "cassandra", "--set", "nodes=4", "--dry-run", timeout_s=WAIT_S).stdout
-        cassandra.upcall("update", "cassandra", "--set", "nodes=4", timeout_s=3 * WAIT_S)
-        left = placed(cassandra)
-        assert sorted(Counter(left.values()).values()) == [1, 1, 2], left
-        for name in {*NODES} - {*left}:
-            assert name.removeprefix("cassandra.") in said, "the dry run named who leaves"
-        crowded = max(left.values(), key=[*left.values()].count)
-        cassandra.upcall(
-            "node", "drain", crowded, timeout_s=2 * WAIT_S
-        )  # Both of its nodes: every range has a majority.
-        assert sorted(cassandra.task(name).state for name in left) == ["held", "held", "ready", "ready"]
-        cassandra.upcall("node", "undrain", crowded, timeout_s=WAIT_S)
-        cassandra.until_ready(*left, wait_s=2 * WAIT_S)
-    load.check()
+    with logged_in(cassandra) as session:
+        with Load(session) as load:
+            said = cassandra.upcall("update", "cassandra", "--set", "nodes=4", "--dry-run", timeout_s=WAIT_S).stdout
+            cassandra.upcall("update", "cassandra", "--set", "nodes=4", timeout_s=3 * WAIT_S)
+            left = placed(cassandra)
+            assert sorted(Counter(left.values()).values()) == [1, 1, 2], left
+            for name in {*NODES} - {*left}:
+                assert name.removeprefix("cassandra.") in said, "the dry run named who leaves"
+            crowded = max(left.values(), key=[*left.values()].count)
+            cassandra.upcall(
+                "node", "drain", crowded, timeout_s=2 * WAIT_S
+            )  # Both of its nodes: every range has a majority.
+            assert sorted(cassandra.task(name).state for name in left) == ["held", "held", "ready", "ready"]
+            cassandra.upcall("node", "undrain", crowded, timeout_s=WAIT_S)
+            cassandra.until_ready(*left, wait_s=2 * WAIT_S)
+        load.check()
