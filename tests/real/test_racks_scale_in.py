@@ -37,9 +37,8 @@ def test_four_of_six_are_in_three_racks_and_a_machine_with_two_of_them_may_go(ca
             for name in {*NODES} - {*left}:
                 assert name.removeprefix("cassandra.") in said, "the dry run named who leaves"
             crowded = max(left.values(), key=[*left.values()].count)
-            cassandra.upcall(
-                "node", "drain", crowded, timeout_s=2 * WAIT_S
-            )  # Both of its nodes: every range has a majority.
+            # Both of its nodes: every range keeps a majority on the other two machines.
+            cassandra.upcall("node", "drain", crowded, timeout_s=2 * WAIT_S)
             assert sorted(cassandra.task(name).state for name in left) == ["held", "held", "ready", "ready"]
             cassandra.upcall("node", "undrain", crowded, timeout_s=WAIT_S)
             cassandra.until_ready(*left, wait_s=2 * WAIT_S)
