@@ -7,12 +7,14 @@ LOCAL_QUORUM: what was acknowledged survives any one node.
 import json
 import re
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import pytest
 from benchmarks import cql
-from cassandra import Unauthorized
+from cassandra import OperationTimedOut, ReadTimeout, Unauthorized, WriteTimeout
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, ExecutionProfile, NoHostAvailable, Session
 from cassandra.cluster import Cluster as Driver
@@ -66,13 +68,24 @@ def session(cassandra: Cluster) -> Iterator[Session]:
 def write(session: Session, text: str) -> None:
     insert = session.prepare("INSERT INTO rows (id, text) VALUES (?, ?)")
     for number in range(ROWS):
-        session.execute(insert, (number, text))
+        patiently(partial(session.execute, insert, (number, text)))
 
 
 def texts(session: Session) -> list[str]:
     """Of all rows, each asked for by its key."""
     select = session.prepare("SELECT text FROM rows WHERE id = ?")
-    return [session.execute(select, (number,)).one()[0] for number in range(ROWS)]
+    return [patiently(partial(session.execute, select, (number,))).one()[0] for number in range(ROWS)]
+
+
+def patiently(ask: Callable[[], Any]) -> Any:
+    """Again where nodes that are up take longer than Cassandra waits for them; that too few are up is the answer."""
+    until = time.monotonic() + WAIT_S
+    while True:
+        try:
+            return ask()
+        except (OperationTimedOut, WriteTimeout, ReadTimeout):
+            if time.monotonic() > until:
+                raise
 
 
 def status(cluster: Cluster) -> dict[str, str]:
