@@ -43,19 +43,23 @@ FULL = bool(os.environ.get("UPCALL_FULL_RATE"))
 SECONDS, BETWEEN_S = (120, 12.0) if FULL else (60, 7.0)
 SIZE = ("rate_hz: 128, blocks: 20", "rate_hz: 128, blocks: 20" if FULL else "rate_hz: 64, blocks: 10")
 CATCH_UP_S = 900.0
+BUFFER_S = 120 if FULL else 1200
+"""What the aircraft keeps of what nobody acknowledged. Its usual two minutes are over before all is up on a machine
+without time, and what it drops then was never taken by anybody."""
+NODE_MIB = 2560 if FULL else 3072
 MEMBERS = 11
 """Three brokers, three nodes of the store, Spark's master and worker, driver, ingest, aircraft."""
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    cluster = Cluster(tmp_path_factory.mktemp("demo") / "data", memory_mib_per_node=2560)
+    cluster = Cluster(tmp_path_factory.mktemp("demo") / "data", memory_mib_per_node=NODE_MIB)
     cluster.up()
     try:
         composition = (files("upcall.fastdata") / "demo.yaml").read_text()
         assert composition.count(SIZE[0]) == 1
         file = cluster.data.with_name("demo.yaml")
-        file.write_text(composition.replace(*SIZE))
+        file.write_text(composition.replace(*SIZE).replace(SIZE[1], f"{SIZE[1]}, buffer_s: {BUFFER_S}"))
         cluster.upcall("apply", "-f", str(file), timeout_s=900.0)
         yield cluster
     except BaseException:
