@@ -62,6 +62,7 @@ def test_everything_secret_is_readable_by_its_owner_only(tmp_path: Path) -> None
     assert sorted(path.name for path in folder.tokens.iterdir()) == [
         "agent-node-1.token",
         "agent-node-2.token",
+        "alerts.token",
         "api.key",
         "host.token",
         "operator.token",
@@ -70,7 +71,7 @@ def test_everything_secret_is_readable_by_its_owner_only(tmp_path: Path) -> None
     for path in (folder.cluster_file, *folder.tokens.iterdir()):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(folder.root.stat().st_mode) == 0o700
-    assert len({path.read_text() for path in folder.tokens.iterdir()}) == 6
+    assert len({path.read_text() for path in folder.tokens.iterdir()}) == 7
     assert folder.load_cluster() == made
 
 

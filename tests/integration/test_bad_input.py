@@ -141,7 +141,7 @@ def artifact_package(tmp_path: Path, name: str) -> str:
     [
         (["nosuch"], ["no package 'nosuch'", "expected: one of"]),
         (["kafkaa"], ["no package 'kafkaa', did you mean 'kafka'?"]),
-        (["kafka", "--version", "0.1"], ["package kafka has no version '0.1'", "where:    version"]),
+        (["kafka", "--version", "0.1"], ["package kafka has no version '0.1'", "where:    --version"]),
         ([HELLO, "--version", "9"], ["package hello has no version '9'", "expected: 0.1.0"]),
         ([HELLO, "--set", "cuont=1"], ["unknown option 'cuont' of package hello, did you mean 'count'?"]),
         ([HELLO, "--set", "count=99"], ["99 is greater than the maximum of 9", "expected: a whole number from 1 to 9"]),
