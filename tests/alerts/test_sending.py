@@ -33,7 +33,7 @@ Handler = Callable[[web.Request], Any]
 async def listening(handler: Handler) -> AsyncIterator[str]:
     app = web.Application()
     app.router.add_post("/key", handler)
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

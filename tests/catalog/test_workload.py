@@ -163,7 +163,7 @@ Answering = Callable[[web.Request], Awaitable[web.StreamResponse]]
 async def answering(answer: Answering) -> AsyncIterator[str]:
     app = web.Application()
     app.router.add_post("/upcall", answer)
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
