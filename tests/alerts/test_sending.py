@@ -47,7 +47,10 @@ def hook(url: str) -> Channel:
     return Channel(name="ops", kind="webhook", target=url)
 
 
-async def test_a_webhook_gets_words_and_facts() -> None:
+async def test_a_webhook_gets_words_and_facts_and_on_this_machine_no_proxy_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     got: list[Any] = []
 
     async def take(request: web.Request) -> web.Response:
