@@ -71,7 +71,7 @@ def test_errors_use_the_words_of_the_api(run: Run) -> None:
     result = run("install greeter --set members=77")
     assert result.exit_code == 1
     assert "members: 77 is out of range" in result.stderr
-    assert "options.members" in result.stderr
+    assert "--set members" in result.stderr
     assert "1 to 9" in result.stderr
     as_json = run("install nonsense --output json")
     assert as_json.exit_code == 1

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from upcall.cli import node, update
+from upcall.cli import install, node, schedule, update, upgrade
 from upcall.cli.typed import as_typed
 from upcall.protocol.errors import Problem
 
@@ -21,6 +21,22 @@ def test_the_field_of_a_request_is_the_option_or_the_argument_that_fills_it() ->
     assert where(update.rollback, "dry_run") == "--dry-run"
     assert where(update.rollback, "service") == "SERVICE"
     assert where(node.drain, "window_s") == "--window"
+
+
+def test_a_key_of_a_mapping_is_named_as_it_was_typed() -> None:
+    assert where(update.update, "options.brokers") == "--set brokers"
+    assert where(update.update, "options.kafka.log.dirs") == "--set kafka.log.dirs"
+    assert where(update.update, "goals.keep_hours") == "--goal keep_hours"
+    assert where(install.install, "options") == "--set"
+    assert where(update.scale, "options.brokers") == "N"
+    assert where(update.scale, "options.autoscale") == "--min"
+
+
+def test_what_fills_a_field_under_another_name_is_the_commands_own() -> None:
+    assert where(upgrade.upgrade, "version") == "--to"
+    assert where(update.update, "version") == "--version"
+    assert where(schedule.window, "time_zone") == "--zone"
+    assert where(schedule.window, "options.time_zone") == "--zone"
 
 
 def test_an_option_with_two_ways_is_named_by_its_longest_name() -> None:

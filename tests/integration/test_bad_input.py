@@ -145,7 +145,7 @@ def artifact_package(tmp_path: Path, name: str) -> str:
         ([HELLO, "--version", "9"], ["package hello has no version '9'", "expected: 0.1.0"]),
         ([HELLO, "--set", "cuont=1"], ["unknown option 'cuont' of package hello, did you mean 'count'?"]),
         ([HELLO, "--set", "count=99"], ["99 is greater than the maximum of 9", "expected: a whole number from 1 to 9"]),
-        ([HELLO, "--set", "count=many"], ["'many' is not a whole number", "options.count"]),
+        ([HELLO, "--set", "count=many"], ["'many' is not a whole number", "where:    --set count"]),
         ([HELLO, "--set", "count"], ["--set"]),
         ([HELLO, "--name", "Not_A_Name"], ["not a name of a service: 'Not_A_Name'"]),
         ([HELLO, "--bind", "kafka=x"], ["has no need 'kafka'"]),

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from browser import launched
 from fake_master import FakeMaster
-from served_page import Page, serving
+from served_page import Opens, Page, serving, visitors
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +60,9 @@ def browser() -> Iterator[Any]:
     """Of one module."""
     with launched() as found:
         yield found
+
+
+@pytest.fixture
+def open_page(browser: Any, web_page: Page) -> Iterator[Opens]:
+    with visitors(browser, web_page) as opened:
+        yield opened

@@ -1,24 +1,17 @@
 """What a member writes, in a real browser: followed, found, bounded, and over the end of an incarnation."""
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from fake_master import FakeMaster
-from served_page import TIMEOUT_MS, Opens, Page, visitors
+from served_page import TIMEOUT_MS, Opens
 
 playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.browser
 expect = playwright.expect
 expect.set_options(timeout=TIMEOUT_MS)
-
-
-@pytest.fixture
-def open_page(browser: Any, web_page: Page) -> Iterator[Opens]:
-    with visitors(browser, web_page) as opened:
-        yield opened
 
 
 def shown(page: Any, member: str) -> Any:

@@ -7,12 +7,11 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 
 from fake_master import FakeMaster
-from served_page import TIMEOUT_MS, Opens, Page, visitors
+from served_page import TIMEOUT_MS, Opens, Page
 from upcall.protocol.operator import DegradedView, ScheduleView
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -20,12 +19,6 @@ pytestmark = pytest.mark.browser
 
 expect = playwright.expect
 expect.set_options(timeout=TIMEOUT_MS)
-
-
-@pytest.fixture
-def open_page(browser: Any, web_page: Page) -> Iterator[Opens]:
-    with visitors(browser, web_page) as opened:
-        yield opened
 
 
 def test_nodes_services_and_events_are_there_after_the_login(open_page: Opens, master: FakeMaster) -> None:

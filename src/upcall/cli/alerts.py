@@ -4,7 +4,6 @@ The address of a webhook is a key: it is read from a file or standard input, nev
 """
 
 import asyncio
-import sys
 import time
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -12,7 +11,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from upcall.cli import keeping
-from upcall.cli.asking import Yes, confirm
+from upcall.cli.asking import Yes, confirm, read_hidden
 from upcall.cli.session import Session, command, commands
 from upcall.protocol.errors import Conflict, Invalid, NotNow
 
@@ -129,18 +128,7 @@ def _must_be_here(session: Session) -> None:
 def _address(file: Path | None) -> str:
     from upcall.alerts.channels import valid_url
 
-    try:
-        if file is not None:
-            text = file.read_text()
-        elif sys.stdin.isatty():
-            text = typer.prompt("address", hide_input=True)
-        else:
-            text = sys.stdin.read()
-    except OSError as error:
-        raise Invalid(f"cannot be read: {error.strerror}", where=str(file), expected="a text file") from None
-    except UnicodeDecodeError:
-        raise Invalid("the address is not text", where="--webhook", expected="https://...") from None
-    return valid_url(text.strip())
+    return valid_url(read_hidden("address", file, where="--webhook").strip())
 
 
 def _shown(session: Session, channel: Any) -> dict[str, Any]:

@@ -1,13 +1,12 @@
 """``upcall secret``: values that services name by reference. A value is read from standard input or a file, never
 from an argument: arguments are seen by every user of the machine. Nor is it ever shown again."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from upcall.cli.asking import Yes, confirm
+from upcall.cli.asking import Yes, confirm, read_hidden
 from upcall.cli.session import Session, command, commands
 from upcall.client import paths
 from upcall.protocol.errors import Invalid
@@ -29,18 +28,9 @@ def set_secret(
 ) -> None:
     """Set a secret from standard input or a file."""
     valid(name)  # Before a value is asked for.
-    try:
-        if file is not None:
-            value = file.read_text()
-        elif sys.stdin.isatty():
-            value = typer.prompt("value", hide_input=True)
-        else:
-            value = sys.stdin.read().removesuffix("\n")
-    except OSError as error:
-        said = error.strerror or str(error)
-        raise Invalid(f"the value cannot be read: {said}", where=str(file or name), expected="a text file") from None
-    except UnicodeDecodeError:
-        raise Invalid("the value is not text", where=str(file or name), expected="text in UTF-8") from None
+    value = read_hidden("value", file, where=name)
+    if file is None:
+        value = value.removesuffix("\n")
     if not 0 < len(value) <= VALUE_CHARACTERS_MAX:
         raise Invalid(
             f"a value of {len(value)} characters", where=name, expected=f"1 to {VALUE_CHARACTERS_MAX} characters"
