@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from cassandra import InvalidRequest, OperationTimedOut, Unavailable
 from cassandra.cluster import Cluster, NoHostAvailable
+from cassandra.policies import SimpleConvictionPolicy
+from cassandra.pool import Host
 
 from upcall.catalog.cassandra import nodes
 from upcall.catalog.cassandra.ring import Ring as BlockingRing
@@ -98,7 +100,9 @@ async def test_a_question_that_fails_closes_the_session_under_no_other_one(made:
 
 
 async def late(ring: Any) -> Any:
-    raise OperationTimedOut(errors={"127.1.1.10:9042": "Client request timeout"}, last_host="127.1.1.10:9042")
+    raise OperationTimedOut(
+        errors={"127.1.1.10:9042": "Client request timeout"}, last_host=Host("127.1.1.10", SimpleConvictionPolicy)
+    )
 
 
 async def refused(ring: Any) -> Any:
@@ -118,7 +122,7 @@ async def wrong(ring: Any) -> Any:
 @pytest.mark.parametrize(
     ("question", "words"),
     [
-        (late, "a node did not answer in time"),
+        (late, "node-0 did not answer in time"),
         (refused, "too few nodes are up to answer"),
         (closed, "the session with the ring was closed; the next look opens another"),
     ],
@@ -138,7 +142,7 @@ async def test_what_passes_by_itself_is_said_in_words_of_ours_and_may_be_tried_a
 async def test_what_may_not_be_done_twice_is_not_tried_again_once_it_may_have_been_done(made: list[Ring]) -> None:
     service = Asked(Context(name="cassandra", options={}))
     service.see("127.1.1.10")
-    with pytest.raises(Conflict, match="a node did not answer in time: whether it was done is not known"):
+    with pytest.raises(Conflict, match="node-0 did not answer in time: whether it was done is not known"):
         assert not await service.ask(late, once=True)
     with pytest.raises(NotNow):
         assert not await service.ask(refused, once=True)

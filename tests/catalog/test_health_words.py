@@ -5,8 +5,10 @@ import asyncio
 from typing import Any
 
 import pytest
-from cassandra import InvalidRequest, OperationTimedOut
+from cassandra import InvalidRequest, OperationTimedOut, ReadTimeout
 from cassandra.cluster import NoHostAvailable
+from cassandra.policies import SimpleConvictionPolicy
+from cassandra.pool import Host
 from confluent_kafka import KafkaError, KafkaException
 
 from upcall.catalog.cassandra import health as cassandra
@@ -292,6 +294,10 @@ def test_brokers_that_do_not_answer_yet_are_told_in_words() -> None:
 def test_what_a_request_did_wrong_does_not_pass() -> None:
     assert passes(NoHostAvailable("none", {})) == "no node of the ring answers"
     assert passes(OperationTimedOut()) == "a node did not answer in time"
+    assert passes(OperationTimedOut(last_host=Host("127.1.1.10", SimpleConvictionPolicy))) == (
+        "127.1.1.10 did not answer in time"
+    )
+    assert passes(ReadTimeout("late")) == "too few copies answered the node that was asked in time"
     assert passes(InvalidRequest("no such table")) == ""
     assert passes(KeyError("x")) == ""
 

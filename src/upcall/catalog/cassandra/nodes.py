@@ -238,7 +238,8 @@ class Nodes(LogsIn, Carries):
                 self._ring = None
             from upcall.catalog.cassandra.ring import passes, was_refused
 
-            if not (said := passes(error)):
+            names = {member.address: member.name for member in self.members.values()}
+            if not (said := passes(error, names)):
                 raise
             if once and begun and not was_refused(error):
                 look = "a look whether it was done, and the same again if not"

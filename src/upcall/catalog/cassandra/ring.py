@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import islice
+from types import MappingProxyType
 from typing import Any, Final
 
 from cassandra import ConsistencyLevel, DriverException, InvalidRequest, OperationTimedOut, Timeout, Unavailable
@@ -39,13 +40,18 @@ def is_user_keyspace(keyspace: str) -> bool:
     return keyspace == ROLES or (keyspace != "system" and not keyspace.startswith(("system_", "dse_")))
 
 
-def passes(error: BaseException) -> str:
-    """Why the ring did not answer, in words for people, where that passes by itself; else empty."""
+def passes(error: BaseException, names: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Why the ring did not answer, in words for people, where that passes by itself; else empty. ``names``: address ->
+    what people call the node."""
     match error:
         case NoHostAvailable():
             return "no node of the ring answers"
-        case OperationTimedOut() | Timeout():
+        case OperationTimedOut(last_host=host) if address := getattr(host, "address", host):
+            return f"{names.get(str(address), address)} did not answer in time"
+        case OperationTimedOut():
             return "a node did not answer in time"
+        case Timeout():
+            return "too few copies answered the node that was asked in time"
         case Unavailable():
             return "too few nodes are up to answer"
         case ConnectionException() | ConnectionBusy():
