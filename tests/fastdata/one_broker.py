@@ -31,7 +31,7 @@ offsets.topic.num.partitions=1
 offsets.topic.replication.factor=1
 auto.create.topics.enable=false
 broker.session.timeout.ms=3000
-broker.heartbeat.interval.ms=500
+broker.heartbeat.interval.ms=1000
 """
 
 

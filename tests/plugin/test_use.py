@@ -16,7 +16,7 @@ import pytest
 from upcall.cli import footprint
 from upcall.protocol.errors import Conflict, Forbidden, Invalid, UpcallError
 from upcall.pytest import end, use
-from upcall.pytest.holding import Place, is_taken
+from upcall.pytest.holding import Lock, Place, is_taken
 
 WAIT_S = 120.0
 """A condition, not a speed."""
@@ -118,6 +118,23 @@ def test_a_child_that_is_forked_does_not_hold_it(folder: Path) -> None:
     assert not held.place.root.exists()
     child.kill()
     child.join()
+
+
+def test_it_is_let_go_though_such_a_child_has_not_run_yet_and_has_it_open(tmp_path: Path) -> None:
+    lock = Lock(tmp_path / "lock").take()
+    childs = os.dup(lock.descriptor)
+    lock.close()
+    assert not is_taken(lock.path)
+    os.close(childs)
+
+
+def test_what_is_handed_over_is_had_by_who_was_given_it(tmp_path: Path) -> None:
+    lock = Lock(tmp_path / "lock").take()
+    theirs = os.dup(lock.descriptor)
+    lock.hand_over()
+    assert is_taken(lock.path)
+    os.close(theirs)
+    assert not is_taken(lock.path)
 
 
 def test_what_is_kept_stays_for_the_next(folder: Path) -> None:

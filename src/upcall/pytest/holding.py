@@ -96,6 +96,14 @@ class Lock:
         return (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino)
 
     def close(self) -> None:
+        """Had by nobody from now on: a child that was just forked has it open until it runs, and to close it here alone
+        would let it go only then."""
+        if self.descriptor in _open:
+            self.let_go()
+            self.hand_over()
+
+    def hand_over(self) -> None:
+        """Closed here, and kept by the process that was given its descriptor."""
         if self.descriptor in _open:
             _open.discard(self.descriptor)
             os.close(self.descriptor)

@@ -130,7 +130,7 @@ def _guard(place: Place) -> None:
             cwd="/",
         )
     finally:
-        guard.close()
+        guard.hand_over()
 
 
 def _check_ours(place: Place) -> None:

@@ -148,7 +148,9 @@ def server_properties(
         "auto.create.topics.enable": "false",
         # A broker that was killed and starts again waits for the end of its own old session: 3 s instead of 9.
         "broker.session.timeout.ms": "3000",
-        "broker.heartbeat.interval.ms": "500",
+        # Also how long a heartbeat may take, a new connection with its login included. With 500 ms a controller that
+        # was slow by 0.8 s had none of its brokers' heartbeats answered, and took them for dead, one after the other.
+        "broker.heartbeat.interval.ms": "1000",
         "initial.broker.registration.timeout.ms": str(REGISTERS_WITHIN_MS),
         **handover_settings(),
     }
